@@ -1,0 +1,55 @@
+#pragma once
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <type_traits>
+
+namespace axvm::inline v1 {
+
+/// Bytes that may not be changed.
+using ConstBytes = std::span<const std::byte>;
+/// Bytes that may be changed.
+using Bytes = std::span<std::byte>;
+
+/// A type whose bytes are its value: it may be copied out of and into guest memory.
+template <class T>
+concept PlainBytes = std::is_trivially_copyable_v<T> && !std::is_pointer_v<T>;
+
+/// Whether `[offset, offset + length)` lies within `[0, size)`; true for an empty range at the end. Cannot wrap.
+constexpr bool range_fits(std::uint64_t offset, std::uint64_t length, std::uint64_t size) {
+  return offset <= size && length <= size - offset;
+}
+
+/// Reads a `T` at `offset` in the machine's (little-endian) byte order; nothing when it does not lie within `bytes`.
+template <PlainBytes T>
+std::optional<T> load(ConstBytes bytes, std::uint64_t offset) {
+  static_assert(std::endian::native == std::endian::little);
+  if (!range_fits(offset, sizeof(T), bytes.size())) return std::nullopt;
+  T value;
+  std::memcpy(&value, bytes.data() + offset, sizeof(T));
+  return value;
+}
+
+/// Writes a `T` at `offset`; false, and nothing written, when it does not lie within `bytes`.
+template <PlainBytes T>
+[[nodiscard]] bool store(Bytes bytes, std::uint64_t offset, T const& value) {
+  if (!range_fits(offset, sizeof(T), bytes.size())) return false;
+  std::memcpy(bytes.data() + offset, &value, sizeof(T));
+  return true;
+}
+
+/// The bytes of a plain object, to copy it somewhere.
+template <PlainBytes T>
+ConstBytes bytes_of(T const& object) {
+  return std::as_bytes(std::span<const T, 1>(&object, 1));
+}
+
+/// All bits of an access `width` bytes wide (1 to 8): what an absent device reads as.
+constexpr std::uint64_t all_ones(unsigned width) { return width >= 8 ? ~0ull : (1ull << (8 * width)) - 1; }
+
+}  // namespace axvm::inline v1

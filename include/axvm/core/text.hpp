@@ -1,0 +1,109 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace axvm::inline v1 {
+
+/// Text of at most `Capacity` bytes, stored in place: no allocation, usable in constant expressions and without a
+/// C library. What does not fit is cut off and `truncated()` says so; the text never holds half of a number.
+template <std::size_t Capacity>
+class Text {
+ public:
+  constexpr Text() = default;
+  constexpr Text(std::string_view text) { append(text); }  // NOLINT(google-explicit-constructor): reads as a string
+  constexpr Text(char const* text) : Text(std::string_view(text)) {}  // NOLINT(google-explicit-constructor)
+
+  [[nodiscard]] constexpr std::string_view view() const { return {bytes_.data(), size_}; }
+  constexpr operator std::string_view() const { return view(); }  // NOLINT(google-explicit-constructor)
+  /// The text with a terminating zero, for system calls.
+  [[nodiscard]] constexpr char const* c_str() const { return bytes_.data(); }
+  [[nodiscard]] constexpr std::size_t size() const { return size_; }
+  [[nodiscard]] constexpr bool empty() const { return size_ == 0; }
+  [[nodiscard]] constexpr bool truncated() const { return truncated_; }
+  [[nodiscard]] static constexpr std::size_t capacity() { return Capacity; }
+
+  constexpr Text& append(std::string_view text) {
+    std::size_t room = Capacity - size_;
+    if (text.size() > room) truncated_ = true;
+    std::size_t count = text.size() < room ? text.size() : room;
+    for (std::size_t i = 0; i < count; ++i) bytes_[size_ + i] = text[i];
+    size_ += count;
+    return *this;
+  }
+
+  /// Appends a number in decimal.
+  template <std::integral T>
+    requires(!std::same_as<T, char> && !std::same_as<T, bool>)
+  constexpr Text& append(T value) {
+    if constexpr (std::signed_integral<T>) {
+      if (value < 0) {
+        append("-");
+        return append_number(~static_cast<std::uint64_t>(value) + 1, 10);
+      }
+    }
+    return append_number(static_cast<std::uint64_t>(value), 10);
+  }
+
+  /// Appends a number in hexadecimal, with the prefix `0x`.
+  constexpr Text& append_hex(std::uint64_t value) {
+    append("0x");
+    return append_number(value, 16);
+  }
+
+  friend constexpr bool operator==(Text const& a, Text const& b) { return a.view() == b.view(); }
+  friend constexpr bool operator==(Text const& a, std::string_view b) { return a.view() == b; }
+
+ private:
+  constexpr Text& append_number(std::uint64_t value, unsigned radix) {
+    std::array<char, 20> digits{};
+    std::size_t first = digits.size();
+    do {
+      digits[--first] = "0123456789abcdef"[value % radix];
+      value /= radix;
+    } while (value != 0);
+    std::size_t count = digits.size() - first;
+    if (count > Capacity - size_) {
+      truncated_ = true;
+      return *this;
+    }
+    return append(std::string_view(digits.data() + first, count));
+  }
+
+  std::array<char, Capacity + 1> bytes_{};
+  std::size_t size_ = 0;
+  bool truncated_ = false;
+};
+
+namespace detail {
+template <std::size_t Capacity, class Part>
+constexpr void append_part(Text<Capacity>& out, Part const& part) {
+  if constexpr (requires { out.append(part); }) out.append(part);
+  else out.append(std::string_view(part));
+}
+}  // namespace detail
+
+/// A number that `text()` shows in hexadecimal.
+struct Hex {
+  std::uint64_t value = 0;
+};
+
+/// Joins strings, numbers and `Hex` values: `text<80>("port ", Hex{0x3f8}, " of ", 16)`.
+template <std::size_t Capacity, class... Parts>
+constexpr Text<Capacity> text(Parts const&... parts) {
+  Text<Capacity> out;
+  auto one = [&out](auto const& part) {
+    if constexpr (std::same_as<std::remove_cvref_t<decltype(part)>, Hex>) out.append_hex(part.value);
+    else detail::append_part(out, part);
+  };
+  (one(parts), ...);
+  return out;
+}
+
+/// A file's path as a configuration field: at most 1023 bytes.
+using Path = Text<1023>;
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <axvm/core/exit.hpp>
+#include <axvm/core/guest_memory.hpp>
+#include <axvm/core/log.hpp>
+#include <axvm/device/events.hpp>
+#include <axvm/device/irq_line.hpp>
+
+namespace axvm::inline v1 {
+
+/// A guest write that the hypervisor turns into a callback without leaving the kernel on the vCPU's side.
+struct Doorbell {
+  std::size_t window = 0;    ///< index of the claim among the device's claims
+  std::uint64_t offset = 0;  ///< within the window
+  std::uint8_t width = 4;    ///< bytes
+  std::uint64_t value = 0;   ///< only this value rings
+};
+
+/// How a device asks the whole machine for something.
+struct MachineControl {
+  void* self = nullptr;
+  void (*request)(void* self, Action action) = nullptr;
+
+  /// Asks for a stop, a power-off or a reset; takes effect after the access that caused it.
+  void operator()(Action action) const {
+    if (request != nullptr) request(self, action);
+  }
+};
+
+/// Everything a device gets to work with. Copy what is needed; all parts are small values that stay valid as long as
+/// the device lives. A default-constructed context works: nothing is connected (tests, freestanding images).
+struct DeviceContext {
+  static constexpr std::size_t max_lines = 4;
+
+  GuestMemory memory;                      ///< guest RAM, checked
+  std::array<IrqLine, max_lines> lines{};  ///< the device's interrupt claims, in order
+  Events events;                           ///< descriptors and timers
+  Log log;
+  MachineControl machine;  ///< power-off, reset
+  /// Registers doorbells, called back like an event; returns false when the hypervisor has none, and then the write
+  /// arrives as an ordinary access. Null when there never are any.
+  bool (*add_doorbell)(void* self, Doorbell const& doorbell, Callback callback) = nullptr;
+  void* doorbell_owner = nullptr;
+
+  /// The device's first (mostly only) interrupt line, or the one with the index.
+  [[nodiscard]] IrqLine irq(std::size_t index = 0) const { return lines[index]; }
+
+  [[nodiscard]] bool ring_on(Doorbell const& doorbell, Callback callback) const {
+    return add_doorbell != nullptr && add_doorbell(doorbell_owner, doorbell, callback);
+  }
+};
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <utility>
+
+#include <axvm/core/result.hpp>
+#include <axvm/device/access.hpp>
+#include <axvm/device/claims.hpp>
+#include <axvm/device/context.hpp>
+#include <axvm/device/host.hpp>
+
+namespace axvm::inline v1 {
+
+namespace detail {
+template <class T>
+inline constexpr bool is_claims = false;
+template <class... Cs>
+inline constexpr bool is_claims<Claims<Cs...>> = true;
+}  // namespace detail
+
+/// Says what it occupies.
+template <class D>
+concept HasClaims = requires { requires detail::is_claims<std::remove_cvref_t<decltype(D::claims)>>; };
+
+/// Has a plain aggregate of settings, all with defaults.
+template <class D>
+concept HasConfig = requires { typename D::Config; } && std::default_initializable<typename D::Config>;
+
+/// Opens things that can fail before anything is built: `struct Resources` and `open(config)` or `open(config, host)`.
+template <class D>
+concept HasResources = requires { typename D::Resources; } && HasConfig<D> && std::movable<typename D::Resources> &&
+                       (requires(typename D::Config const& config) {
+                         { D::open(config) } -> std::same_as<Result<typename D::Resources>>;
+                       } || requires(typename D::Config const& config, Host const& host) {
+                         { D::open(config, host) } -> std::same_as<Result<typename D::Resources>>;
+                       });
+
+/// Takes accesses to its unnamed port window, or to the window with the tag.
+template <class D, class... Tag>
+concept HasPio = requires(D& device, PioAccess& access, PioAccess const& written, Tag... tag) {
+  device.read(tag..., access);
+  device.write(tag..., written);
+};
+
+/// Takes accesses to its unnamed MMIO window, or to the window with the tag.
+template <class D, class... Tag>
+concept HasMmio = requires(D& device, MmioAccess& access, MmioAccess const& written, Tag... tag) {
+  device.read(tag..., access);
+  device.write(tag..., written);
+};
+
+/// May be absent by configuration: `static bool present(const Config&)`; then it is neither built nor described.
+template <class D>
+concept HasPresence = requires(typename D::Config const& config) {
+  { D::present(config) } -> std::same_as<bool>;
+};
+
+/// Can be built: from (Config, DeviceContext), or (Config, Resources, DeviceContext) where it has resources.
+template <class D>
+concept HasConstruction =
+    HasConfig<D> && (std::constructible_from<D, typename D::Config const&, DeviceContext&> || requires {
+      requires HasResources<D>;
+      requires std::constructible_from<D, typename D::Config const&, typename D::Resources&, DeviceContext&>;
+    });
+
+/// A device: a plain class with claims, a Config and a constructor that cannot fail.
+template <class D>
+concept Device = HasClaims<D> && HasConfig<D> && HasConstruction<D>;
+
+/// The smallest device: claims nothing, does nothing.
+struct DeviceArchetype {
+  static constexpr auto claims = axvm::claims();
+  struct Config {};
+  DeviceArchetype(Config const&, DeviceContext&) {}
+};
+static_assert(Device<DeviceArchetype>);
+
+}  // namespace axvm::inline v1
