@@ -54,8 +54,10 @@ class Text {
     return append_number(value, 16);
   }
 
-  friend constexpr bool operator==(Text const& a, Text const& b) { return a.view() == b.view(); }
-  friend constexpr bool operator==(Text const& a, std::string_view b) { return a.view() == b; }
+  template <std::convertible_to<std::string_view> Other>
+  friend constexpr bool operator==(Text const& a, Other const& b) {
+    return a.view() == std::string_view(b);
+  }
 
  private:
   constexpr Text& append_number(std::uint64_t value, unsigned radix) {

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+
+#include <axvm/core/units.hpp>
+
+namespace axvm::inline v1 {
+
+/// Where things are in the guest's physical address space. RAM fills [0, hole) and continues at 4 GiB; devices live in
+/// the hole, so that no memory size ever meets a device window. A CPU profile has one as a constant.
+struct AddressMap {
+  GuestAddress hole = 0xd000'0000;         ///< end of low RAM; floating windows are placed from here on
+  GuestAddress windows_end = 0xfec0'0000;  ///< end of what floating windows may use
+  GuestAddress io_apic = 0xfec0'0000;
+  GuestAddress local_apic = 0xfee0'0000;
+  GuestAddress kvm_identity_map =
+      0xfeff'c000;                      ///< one page, then three for the TSS; Intel hosts without unrestricted guest
+  GuestAddress high_ram = 4 * GiB;      ///< RAM beyond the hole continues here
+  GuestAddress acpi_tables = 0xe'0000;  ///< the RSDP lies at its beginning ([acpi/6.5] 5.2.5.1)
+  std::uint64_t acpi_tables_size = 0x2'0000;  ///< up to 1 MiB
+};
+
+}  // namespace axvm::inline v1

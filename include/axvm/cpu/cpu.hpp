@@ -1,0 +1,10 @@
+#pragma once
+
+#include <axvm/cpu/cpuid.hpp>
+#include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/ivy_bridge_xv2.hpp>
+#include <axvm/cpu/paging.hpp>
+#include <axvm/cpu/portable.hpp>
+#include <axvm/cpu/profile.hpp>
+#include <axvm/cpu/registers.hpp>
+#include <axvm/cpu/topology.hpp>

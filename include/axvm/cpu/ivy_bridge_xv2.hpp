@@ -1,0 +1,25 @@
+#pragma once
+
+#include <array>
+
+#include <axvm/cpu/profile.hpp>
+
+namespace axvm::inline v1 {
+
+/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, takes up to 20 vCPUs, and is a
+/// PC. [intel/e5v2]
+struct IvyBridgeXv2 {
+  static constexpr std::string_view name = "Xv2 (Xeon E5-2680 v2)";
+  static constexpr unsigned max_vcpus = 20;
+  static constexpr Platform platform = Platform::Pc;
+  static constexpr AddressMap address_map{};
+  static constexpr std::array host_requirements{requirement::ivy_bridge_ep, requirement::vt_x, requirement::ept,
+                                                requirement::invariant_tsc, requirement::x2apic};
+
+  static constexpr void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
+    common_guest_cpuid(table, topology, index);
+  }
+};
+static_assert(CpuProfile<IvyBridgeXv2>);
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <axvm/cpu/profile.hpp>
+
+namespace axvm::inline v1 {
+
+/// A PC on whatever processor KVM runs on: asks nothing of the host, shows the guest what the host supports.
+struct Portable {
+  static constexpr std::string_view name = "portable";
+  static constexpr unsigned max_vcpus = 255;
+  static constexpr Platform platform = Platform::Pc;
+  static constexpr AddressMap address_map{};
+  static constexpr std::span<const HostRequirement> host_requirements{};
+
+  static constexpr void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
+    common_guest_cpuid(table, topology, index);
+  }
+};
+static_assert(CpuProfile<Portable>);
+
+/// Processors and memory and nothing else: no interrupt controller, no firmware tables. HLT ends the run. For small
+/// programs, experiments and tests.
+struct Bare {
+  static constexpr std::string_view name = "bare";
+  static constexpr unsigned max_vcpus = 255;
+  static constexpr Platform platform = Platform::Bare;
+  static constexpr AddressMap address_map{};
+  static constexpr std::span<const HostRequirement> host_requirements{};
+
+  static constexpr void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
+    common_guest_cpuid(table, topology, index);
+  }
+};
+static_assert(CpuProfile<Bare>);
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include <axvm/cpu/cpuid.hpp>
+
+namespace axvm::inline v1 {
+
+/// How the guest's virtual CPUs are arranged: one package of cores with one or more threads each.
+struct Topology {
+  unsigned vcpus = 1;             ///< 1 to the profile's max_vcpus
+  unsigned threads_per_core = 1;  ///< 1 or 2
+
+  /// Bits of an APIC id that number the thread in its core, and the logical processor in its package.
+  [[nodiscard]] constexpr unsigned thread_bits() const { return std::bit_width(threads_per_core - 1); }
+  [[nodiscard]] constexpr unsigned package_bits() const { return std::bit_width(vcpus - 1); }
+
+  /// The APIC id of a vCPU. Threads of a core are neighbours, so ids equal indices.
+  [[nodiscard]] static constexpr unsigned apic_id(unsigned index) { return index; }
+};
+
+/// Makes every leaf that speaks of topology say the same about the vCPU `index`: 1, 4, 0xB and 0x1F of Intel,
+/// 0x80000008 and 0x8000001E of AMD. Leaves that the table does not have stay absent, but 0xB, which is added when the
+/// maximum basic leaf covers it. [intel/vol3] 9.9.3; [amd/vol3] E.4.7
+constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsigned index) {
+  const unsigned apic_id = Topology::apic_id(index);
+  const unsigned logical = 1u << topology.package_bits();
+
+  if (CpuidEntry* leaf = table.find(cpuid::FEATURES)) {
+    leaf->ebx = (leaf->ebx & 0x0000'ffffu) | (logical & 0xffu) << 16 | apic_id << 24;
+    leaf->edx = topology.vcpus > 1 ? leaf->edx | cpuid::EDX_HTT : leaf->edx & ~cpuid::EDX_HTT;
+  }
+
+  for (CpuidEntry& leaf : table.entries()) {
+    if (leaf.function != cpuid::CACHES || (leaf.eax & 0x1f) == 0) continue;
+    const unsigned level = leaf.eax >> 5 & 7;
+    const unsigned sharing = level < 3 ? 1u << topology.thread_bits() : logical;
+    const unsigned cores = 1u << (topology.package_bits() - topology.thread_bits());
+    leaf.eax = (leaf.eax & 0x3fff) | (sharing - 1) << 14 | (cores - 1) << 26;
+  }
+
+  for (const std::uint32_t function : {cpuid::TOPOLOGY, cpuid::TOPOLOGY_V2}) {
+    const CpuidEntry* highest = table.find(0);
+    const bool had = table.find(function) != nullptr;
+    table.remove(function);
+    if (highest == nullptr || highest->eax < function || (function == cpuid::TOPOLOGY_V2 && !had)) continue;
+    const std::uint32_t levels[3][3] = {{topology.thread_bits(), topology.threads_per_core, 1u << 8},
+                                        {topology.package_bits(), topology.vcpus, 2u << 8},
+                                        {0, 0, 0}};
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      const CpuidEntry level{.function = function,
+                             .index = i,
+                             .indexed = true,
+                             .eax = levels[i][0],
+                             .ebx = levels[i][1],
+                             .ecx = levels[i][2] | i,
+                             .edx = apic_id};
+      if (!table.add(level)) return;
+    }
+  }
+
+  if (CpuidEntry* leaf = table.find(cpuid::AMD_SIZES))
+    leaf->ecx = (leaf->ecx & ~0xf0ffu) | topology.package_bits() << 12 | (topology.vcpus - 1);
+  if (CpuidEntry* leaf = table.find(cpuid::AMD_TOPOLOGY)) {
+    leaf->eax = apic_id;
+    leaf->ebx = (topology.threads_per_core - 1) << 8 | apic_id >> topology.thread_bits();
+    leaf->ecx = 0;
+  }
+}
+
+}  // namespace axvm::inline v1
