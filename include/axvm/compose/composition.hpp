@@ -1,0 +1,138 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include <axvm/compose/diagnostics.hpp>
+#include <axvm/compose/layout.hpp>
+#include <axvm/compose/platform.hpp>
+#include <axvm/device/offload.hpp>
+
+namespace axvm::inline v1 {
+
+/// Says that the hypervisor may do its work in the kernel: `static constexpr Offload offload`.
+template <class D>
+concept HasOffload = requires {
+  { D::offload } -> std::convertible_to<Offload>;
+};
+
+/// Whether device `D` is replaced by the hypervisor `H`'s own.
+template <class H, class D>
+constexpr bool is_offloaded() {
+  if constexpr (HasOffload<D>) return H::offloads(D::offload);
+  else return false;
+}
+
+/// One window of the dispatch table.
+struct DispatchWindow {
+  std::uint64_t base = 0;
+  std::uint64_t size = 0;
+  std::size_t device = 0;  ///< index in the flat device list
+  std::size_t claim = 0;   ///< index in that device's claims
+};
+
+namespace detail {
+
+template <LayoutFault Fault, class List>
+consteval void report_layout() {
+  if constexpr (Fault.kind != FaultKind::None) {
+    using A = DeviceAt<Fault.a, List>;
+    using B = DeviceAt<Fault.b, List>;
+    if constexpr (Fault.kind == FaultKind::PortsOverlap) (void)PortsOverlap<A, B, Fault.where>{};
+    else if constexpr (Fault.kind == FaultKind::WindowsOverlap) (void)WindowsOverlap<A, B, Fault.where>{};
+    else if constexpr (Fault.kind == FaultKind::LineClaimedTwice) (void)LineClaimedTwice<A, B, Fault.where>{};
+    else if constexpr (Fault.kind == FaultKind::NoFreeIrq) (void)NoFreeIrq<A, Fault.where>{};
+    else if constexpr (Fault.kind == FaultKind::NoRoomForWindow) (void)NoRoomForWindow<A, Fault.where>{};
+    else if constexpr (Fault.kind == FaultKind::PortOutOfRange) (void)PortOutOfRange<A, Fault.where>{};
+    else if constexpr (Fault.kind == FaultKind::WindowOutsideHole) (void)WindowOutsideHole<A, Fault.where>{};
+    else (void)LineOutOfRange<A, Fault.where>{};
+  }
+}
+
+template <class D>
+consteval bool check_device() {
+  if constexpr (!Device<D>) (void)NotADevice<D>{};
+  return Device<D>;
+}
+
+template <class... Ds>
+consteval bool check_devices(Devices<Ds...>) {
+  return (check_device<Ds>() & ... & true);
+}
+
+template <class H, class... Ds>
+consteval std::array<bool, sizeof...(Ds)> offloaded_flags(Devices<Ds...>) {
+  return {is_offloaded<H, Ds>()...};
+}
+
+/// The windows of one kind, sorted by base, without those of offloaded devices.
+template <ClaimKind Kind, class Composed>
+consteval auto window_table() {
+  constexpr auto wanted = [](PlacedClaim const& placed) {
+    return placed.claim.kind == Kind && !Composed::offloaded[placed.device];
+  };
+  constexpr std::size_t count = [&] {
+    std::size_t n = 0;
+    for (PlacedClaim const& placed : Composed::layout) n += wanted(placed) ? 1 : 0;
+    return n;
+  }();
+  std::array<DispatchWindow, count> table{};
+  std::size_t n = 0;
+  for (PlacedClaim const& placed : Composed::layout) {
+    if (!wanted(placed)) continue;
+    std::size_t at = n++;
+    for (; at > 0 && table[at - 1].base > placed.claim.base; --at) table[at] = table[at - 1];
+    table[at] = {placed.claim.base, placed.claim.size, placed.device, placed.index};
+  }
+  return table;
+}
+
+}  // namespace detail
+
+/// Everything that follows from a machine's type before anything runs: the flat device list, where each claim is, and
+/// which devices the hypervisor `H` takes over. A wrong composition stops the compiler with one named diagnostic.
+template <CpuProfile Profile, class DeviceList, class H>
+struct Composition {
+  using CpuProfileType = Profile;
+  /// The profile's own devices, then the user's, with repeats written out.
+  using List = Flat<ImplicitDevices<Profile>, DeviceList>;
+
+  static_assert(detail::check_devices(List{}));
+
+  static constexpr auto placed = detail::place(detail::all_claims(List{}), Profile::address_map);
+  /// Where every claim of every device is; constant.
+  static constexpr auto layout = [] {
+    detail::report_layout<placed.fault, List>();
+    return placed.claims;
+  }();
+
+  static constexpr auto offloaded = detail::offloaded_flags<H>(List{});
+
+  /// Whether the machine has interrupt controllers: the platform is a PC, or something claims an interrupt.
+  static constexpr bool has_interrupts = [] {
+    bool any = Profile::platform == Platform::Pc;
+    for (PlacedClaim const& placed_claim : layout)
+      any |= placed_claim.claim.kind == ClaimKind::Irq || placed_claim.claim.kind == ClaimKind::Msi;
+    return any;
+  }();
+};
+
+/// The claims of device `I` of a composition, as its own list of constants.
+template <class Composed, std::size_t I>
+inline constexpr auto claims_of = [] {
+  std::array<Claim, DeviceAt<I, typename Composed::List>::claims.list.size()> list{};
+  for (PlacedClaim const& placed : Composed::layout)
+    if (placed.device == I) list[placed.index] = placed.claim;
+  return list;
+}();
+
+/// How many devices of the same type stand before device `I`.
+template <class Composed, std::size_t I>
+inline constexpr std::size_t instance_of = []<class... Ds>(Devices<Ds...>) {
+  std::size_t n = 0, i = 0;
+  ((n += i++ < I && std::is_same_v<Ds, DeviceAt<I, typename Composed::List>> ? 1 : 0), ...);
+  return n;
+}(typename Composed::List{});
+
+}  // namespace axvm::inline v1

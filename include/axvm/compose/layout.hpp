@@ -1,0 +1,162 @@
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include <axvm/compose/devices.hpp>
+#include <axvm/core/address_map.hpp>
+#include <axvm/device/claims.hpp>
+
+namespace axvm::inline v1 {
+
+/// One claim of a machine: whose it is and where it ended up.
+struct PlacedClaim {
+  Claim claim;             ///< with base filled in (message interrupts keep `floating`)
+  std::size_t device = 0;  ///< index in the machine's flat device list
+  std::size_t index = 0;   ///< index in the device's own claims
+};
+
+/// The lines given to floating claims, in this order. Left out: 0 (timer), 2 (the timer's pin), 9 (SCI) and those
+/// that PC hardware at a fixed place uses come last, free only when no device claims them.
+inline constexpr std::array<std::uint8_t, 21> floating_lines{5,  6,  7,  10, 11, 12, 14, 15, 16, 17, 18,
+                                                             19, 20, 21, 22, 23, 13, 3,  4,  1,  8};
+/// How many pins the I/O APIC has.
+inline constexpr std::uint64_t io_apic_pins = 24;
+
+namespace detail {
+
+enum class FaultKind : std::uint8_t {
+  None,
+  PortsOverlap,
+  WindowsOverlap,
+  LineClaimedTwice,
+  NoFreeIrq,
+  NoRoomForWindow,
+  PortOutOfRange,
+  WindowOutsideHole,
+  LineOutOfRange,
+};
+
+/// The first thing wrong with a layout: the devices (the second where there is one) and a number.
+struct LayoutFault {
+  FaultKind kind = FaultKind::None;
+  std::size_t a = 0, b = 0;
+  std::uint64_t where = 0;
+};
+
+template <std::size_t N>
+struct LayoutResult {
+  std::array<PlacedClaim, N> claims{};
+  LayoutFault fault{};
+};
+
+constexpr bool overlap(Claim const& a, Claim const& b) {
+  return a.kind == b.kind && a.base < b.base + b.size && b.base < a.base + a.size;
+}
+
+/// Whether a fixed claim is one that can exist at all.
+constexpr LayoutFault check_fixed(PlacedClaim const& placed, AddressMap const& map) {
+  Claim const& claim = placed.claim;
+  const bool is_floating = claim.base == floating;
+  switch (claim.kind) {
+    case ClaimKind::Pio:
+      if (claim.size == 0 || claim.size > 0x10000 || (!is_floating && claim.base > 0x10000 - claim.size))
+        return {FaultKind::PortOutOfRange, placed.device, 0, claim.base};
+      break;
+    case ClaimKind::Mmio:
+      if (claim.size == 0 || claim.size > map.windows_end - map.hole)
+        return {FaultKind::NoRoomForWindow, placed.device, 0, claim.size};
+      if (!is_floating && (claim.base < map.hole || claim.base > map.windows_end - claim.size))
+        return {FaultKind::WindowOutsideHole, placed.device, 0, claim.base};
+      break;
+    case ClaimKind::Irq:
+      if (!is_floating && claim.base >= io_apic_pins) return {FaultKind::LineOutOfRange, placed.device, 0, claim.base};
+      break;
+    case ClaimKind::Msi: break;
+  }
+  return {};
+}
+
+constexpr FaultKind overlap_fault(ClaimKind kind) {
+  return kind == ClaimKind::Pio    ? FaultKind::PortsOverlap
+         : kind == ClaimKind::Mmio ? FaultKind::WindowsOverlap
+                                   : FaultKind::LineClaimedTwice;
+}
+
+/// Finds a base for one floating claim among those already fixed; `floating` when there is no room.
+template <std::size_t N>
+constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Claim wanted, AddressMap const& map) {
+  auto blocked_until = [&](Claim const& candidate) {
+    for (PlacedClaim const& other : claims)
+      if (other.claim.base != floating && overlap(candidate, other.claim)) return other.claim.base + other.claim.size;
+    return std::uint64_t{0};
+  };
+  if (wanted.kind == ClaimKind::Irq) {
+    for (std::uint64_t line : floating_lines) {
+      wanted.base = line;
+      if (blocked_until(wanted) == 0) return line;
+    }
+    return floating;
+  }
+  const bool ports = wanted.kind == ClaimKind::Pio;
+  const std::uint64_t rounded = std::bit_ceil(wanted.size);
+  const std::uint64_t alignment = ports || rounded > 0x1000 ? rounded : 0x1000;
+  const std::uint64_t end = ports ? 0x10000 : map.windows_end;
+  wanted.base = ports ? 0xc000 : map.hole;  // floating ports start where PC firmware puts those of PCI devices
+  while (wanted.base <= end - wanted.size) {
+    const std::uint64_t blocked = blocked_until(wanted);
+    if (blocked == 0) return wanted.base;
+    wanted.base = (blocked + alignment - 1) & ~(alignment - 1);
+  }
+  return floating;
+}
+
+/// Checks fixed claims against each other and places the floating ones. Each claim is looked at once; the first fault
+/// ends it.
+template <std::size_t N>
+constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, AddressMap const& map) {
+  LayoutResult<N> result{claims, {}};
+  for (PlacedClaim const& placed : result.claims) {
+    result.fault = check_fixed(placed, map);
+    if (result.fault.kind != FaultKind::None) return result;
+  }
+  for (std::size_t i = 0; i < N; ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      PlacedClaim const &a = result.claims[j], &b = result.claims[i];
+      if (a.claim.base == floating || b.claim.base == floating || !overlap(a.claim, b.claim)) continue;
+      const std::uint64_t where = a.claim.base > b.claim.base ? a.claim.base : b.claim.base;
+      result.fault = {overlap_fault(a.claim.kind), a.device, b.device, where};
+      return result;
+    }
+  }
+  for (PlacedClaim& placed : result.claims) {
+    if (placed.claim.base != floating || placed.claim.kind == ClaimKind::Msi) continue;
+    placed.claim.base = choose_base(result.claims, placed.claim, map);
+    if (placed.claim.base != floating) continue;
+    const bool irq = placed.claim.kind == ClaimKind::Irq;
+    std::uint64_t lines = floating_lines.size();
+    for (PlacedClaim const& other : claims)
+      for (std::uint64_t line : floating_lines) lines -= other.claim.kind == ClaimKind::Irq && other.claim.base == line;
+    result.fault = {irq ? FaultKind::NoFreeIrq : FaultKind::NoRoomForWindow, placed.device, 0,
+                    irq ? lines : placed.claim.size};
+    return result;
+  }
+  return result;
+}
+
+template <class... Ds>
+consteval auto all_claims(Devices<Ds...>) {
+  std::array<PlacedClaim, (std::size_t{0} + ... + Ds::claims.list.size())> all{};
+  std::size_t n = 0, device = 0;
+  auto add = [&](auto const& list) {
+    for (std::size_t i = 0; i < list.size(); ++i) all[n++] = {list[i], device, i};
+    ++device;
+  };
+  (add(Ds::claims.list), ...);
+  return all;
+}
+
+}  // namespace detail
+}  // namespace axvm::inline v1

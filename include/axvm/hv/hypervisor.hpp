@@ -1,0 +1,76 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+
+#include <axvm/core/address_map.hpp>
+#include <axvm/core/exit.hpp>
+#include <axvm/core/guest_memory.hpp>
+#include <axvm/core/result.hpp>
+#include <axvm/cpu/cpuid.hpp>
+#include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/registers.hpp>
+#include <axvm/device/claims.hpp>
+#include <axvm/device/irq_line.hpp>
+#include <axvm/device/offload.hpp>
+
+namespace axvm::inline v1 {
+
+/// What a machine wants of the virtual machine it asks a hypervisor for.
+struct VmPlan {
+  bool interrupts = false;  ///< local APICs and an I/O APIC
+  bool pit = false;         ///< the hypervisor's own 8254, in place of the device
+  unsigned vcpus = 1;
+  AddressMap address_map{};
+};
+
+/// One virtual processor of a backend. All calls on the thread that runs it, but `interrupt`.
+template <class V>
+concept HypervisorVcpu =
+    requires(V& vcpu, V const& constant, ExitReason reason, CpuidTable const& table, EntryState const& entry) {
+      // The number by which run() reports a reason; distinct for each reason the backend has.
+      { V::code(reason) } -> std::same_as<std::uint32_t>;
+      // Enters the guest and comes back with the code of the exit.
+      { vcpu.run() } -> std::same_as<std::uint32_t>;
+      // Makes a run() that is going on, and the next one, return Interrupted; any thread. The caller also sends the
+      // signal that gets a thread out of the kernel.
+      vcpu.interrupt();
+      { vcpu.io() } -> std::same_as<IoExit>;
+      { vcpu.mmio() } -> std::same_as<MmioExit>;
+      { vcpu.system_event() } -> std::same_as<Action>;
+      vcpu.refuse_hypercall();
+      vcpu.refuse_msr();
+      { vcpu.set_cpuid(table) } -> std::same_as<Result<>>;
+      { vcpu.set_entry(entry) } -> std::same_as<Result<>>;
+      { vcpu.general() } -> std::same_as<Result<GeneralRegisters>>;
+      { vcpu.system() } -> std::same_as<Result<SystemRegisters>>;
+      // Why the last run() failed, for a person: reason, numbers, registers.
+      { vcpu.describe_failure() } -> std::same_as<Text<1023>>;
+    };
+
+/// One virtual machine of a backend.
+template <class M>
+concept HypervisorVm =
+    HypervisorVcpu<typename M::Vcpu> && requires(M& vm, GuestRegion const& region, unsigned index, Claim const& irq,
+                                                 GuestAddress address, std::uint8_t width, std::uint64_t value) {
+      // Makes a region of the monitor's memory guest RAM; `slot` numbers regions from 0.
+      { vm.map(index, region) } -> std::same_as<Result<>>;
+      { vm.create_vcpu(index) } -> std::same_as<Result<typename M::Vcpu>>;
+      // The line of an interrupt claim, with its trigger mode.
+      { vm.connect(irq) } -> std::same_as<Result<IrqLine>>;
+      // A descriptor that becomes readable when the guest writes `value` there, or an error.
+      { vm.doorbell(address, width, value) } -> std::same_as<Result<int>>;
+    };
+
+/// A way to run guests: checks itself when opened, then makes virtual machines.
+template <class H>
+concept Hypervisor = std::move_constructible<H> && HypervisorVm<typename H::Vm> &&
+                     requires(H& hypervisor, VmPlan const& plan, Offload offload) {
+                       { H::open() } -> std::same_as<Result<H>>;
+                       { H::offloads(offload) } -> std::same_as<bool>;
+                       { hypervisor.create_vm(plan) } -> std::same_as<Result<typename H::Vm>>;
+                       // What CPUID the hypervisor can give a guest here.
+                       { hypervisor.supported_cpuid() } -> std::same_as<Result<CpuidTable>>;
+                     };
+
+}  // namespace axvm::inline v1

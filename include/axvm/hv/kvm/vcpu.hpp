@@ -1,0 +1,196 @@
+#pragma once
+
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+
+#include <axvm/core/exit.hpp>
+#include <axvm/core/result.hpp>
+#include <axvm/cpu/cpuid.hpp>
+#include <axvm/hv/kvm/flexible.hpp>
+#include <axvm/hv/kvm/registers.hpp>
+#include <axvm/io/descriptor.hpp>
+#include <axvm/memory/mapping.hpp>
+
+namespace axvm::kvm::inline v1 {
+
+/// One virtual processor of KVM: the vCPU's descriptor and the page it shares with the kernel ([linux/kvm] 5).
+class Vcpu {
+ public:
+  /// Takes over a vCPU's descriptor and its mapped kvm_run.
+  Vcpu(Descriptor descriptor, Mapping shared, unsigned index)
+      : descriptor_(std::move(descriptor)), shared_(std::move(shared)), index_(index) {}
+
+  /// 0 for the boot processor.
+  [[nodiscard]] unsigned index() const { return index_; }
+
+  static constexpr std::uint32_t code(ExitReason reason) {
+    switch (reason) {
+      case ExitReason::Io: return KVM_EXIT_IO;
+      case ExitReason::Mmio: return KVM_EXIT_MMIO;
+      case ExitReason::Halt: return KVM_EXIT_HLT;
+      case ExitReason::Hypercall: return KVM_EXIT_HYPERCALL;
+      case ExitReason::MsrRead: return KVM_EXIT_X86_RDMSR;
+      case ExitReason::MsrWrite: return KVM_EXIT_X86_WRMSR;
+      case ExitReason::Shutdown: return KVM_EXIT_SHUTDOWN;
+      case ExitReason::SystemEvent: return KVM_EXIT_SYSTEM_EVENT;
+      case ExitReason::FailEntry: return KVM_EXIT_FAIL_ENTRY;
+      case ExitReason::InternalError: return KVM_EXIT_INTERNAL_ERROR;
+      case ExitReason::Debug: return KVM_EXIT_DEBUG;
+      case ExitReason::Interrupted: return KVM_EXIT_INTR;
+      case ExitReason::Other: break;
+    }
+    return run_failed;
+  }
+
+  /// Enters the guest; returns KVM's exit reason, or `run_failed`, of which describe_failure() knows more.
+  std::uint32_t run() {
+    if (::ioctl(descriptor_.get(), KVM_RUN, 0) == 0) [[likely]]
+      return page().exit_reason;
+    // EINTR: a signal, or immediate_exit, which leaves exit_reason as it was. EAGAIN: a vCPU that waits for its
+    // start-up interrupt was woken.
+    error_ = errno;
+    return error_ == EINTR || error_ == EAGAIN ? static_cast<std::uint32_t>(KVM_EXIT_INTR) : run_failed;
+  }
+
+  void interrupt() { __atomic_store_n(&page().immediate_exit, std::uint8_t{1}, __ATOMIC_RELAXED); }
+
+  [[nodiscard]] IoExit io() {
+    auto const& io = page().io;
+    return {io.port, io.size, io.direction == KVM_EXIT_IO_OUT, io.count, shared_.data() + io.data_offset};
+  }
+
+  [[nodiscard]] MmioExit mmio() {
+    auto& mmio = page().mmio;
+    return {mmio.phys_addr, static_cast<std::uint8_t>(mmio.len), mmio.is_write != 0,
+            reinterpret_cast<std::byte*>(mmio.data)};
+  }
+
+  /// What the guest asked for through KVM_EXIT_SYSTEM_EVENT ([linux/kvm] 5).
+  [[nodiscard]] Action system_event() {
+    switch (page().system_event.type) {
+      case KVM_SYSTEM_EVENT_SHUTDOWN: return Action::PowerOff;
+      case KVM_SYSTEM_EVENT_RESET: return Action::Reset;
+      default: return Action::Fail;
+    }
+  }
+
+  void refuse_hypercall() { page().hypercall.ret = static_cast<std::uint64_t>(-1000); }  // -KVM_ENOSYS
+  void refuse_msr() { page().msr.error = 1; }                                            // the guest gets #GP
+
+  [[nodiscard]] Result<> set_cpuid(CpuidTable const& table) {
+    using Buffer = Flexible<kvm_cpuid2, kvm_cpuid_entry2, CpuidTable::capacity>;
+    auto buffer = std::make_unique<Buffer>();  // 10 KiB: too much for a thread's stack
+    for (CpuidEntry const& entry : table.entries()) {
+      const std::uint32_t flags = entry.indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
+      buffer->entry(buffer->head().nent++) = {entry.function, entry.index, flags,     entry.eax,
+                                              entry.ebx,      entry.ecx,   entry.edx, {}};
+    }
+    return call(KVM_SET_CPUID2, &buffer->head(), "set the guest's CPUID");
+  }
+
+  /// Puts the processor into the state a loader asked for: KVM's reset state, with both register groups replaced.
+  [[nodiscard]] Result<> set_entry(EntryState const& entry) {
+    kvm_sregs sregs{};
+    if (auto got = call(KVM_GET_SREGS, &sregs, "read the system registers"); !got) return got;
+    to_kvm(entry.system, sregs);
+    if (auto set = call(KVM_SET_SREGS, &sregs, "set the system registers"); !set) return set;
+    kvm_regs regs = to_kvm(entry.general);
+    if (auto set = call(KVM_SET_REGS, &regs, "set the general registers"); !set) return set;
+    return enable_memory_types();
+  }
+
+  [[nodiscard]] Result<GeneralRegisters> general() {
+    kvm_regs regs{};
+    if (auto got = call(KVM_GET_REGS, &regs, "read the general registers"); !got) return std::unexpected(got.error());
+    return from_kvm(regs);
+  }
+
+  [[nodiscard]] Result<SystemRegisters> system() {
+    kvm_sregs sregs{};
+    if (auto got = call(KVM_GET_SREGS, &sregs, "read the system registers"); !got) return std::unexpected(got.error());
+    return from_kvm(sregs);
+  }
+
+  /// What went wrong in the last run(), with the registers.
+  [[nodiscard]] Text<1023> describe_failure() {
+    Text<1023> out = reason();
+    auto general_registers = general();
+    auto system_registers = system();
+    if (!general_registers || !system_registers) return out.append("; registers unreadable");
+    GeneralRegisters const& g = *general_registers;
+    SystemRegisters const& s = *system_registers;
+    const std::pair<std::string_view, std::uint64_t> values[] = {
+        {"\n  rip ", g.rip},     {" rflags ", g.rflags}, {" rax ", g.rax},    {" rbx ", g.rbx},
+        {" rcx ", g.rcx},        {" rdx ", g.rdx},       {"\n  rsi ", g.rsi}, {" rdi ", g.rdi},
+        {" rsp ", g.rsp},        {" rbp ", g.rbp},       {" r8 ", g.r8},      {" r9 ", g.r9},
+        {"\n  r10 ", g.r10},     {" r11 ", g.r11},       {" r12 ", g.r12},    {" r13 ", g.r13},
+        {" r14 ", g.r14},        {" r15 ", g.r15},       {"\n  cr0 ", s.cr0}, {" cr2 ", s.cr2},
+        {" cr3 ", s.cr3},        {" cr4 ", s.cr4},       {" efer ", s.efer},  {" cs ", s.cs.selector},
+        {" cs.base ", s.cs.base}};
+    for (auto const& [name, value] : values) out.append(name).append_hex(value);
+    return out;
+  }
+
+  /// What run() returns when KVM_RUN itself failed.
+  static constexpr std::uint32_t run_failed = 0xffff'ffff;
+
+ private:
+  [[nodiscard]] kvm_run& page() const { return *reinterpret_cast<kvm_run*>(shared_.data()); }
+
+  [[nodiscard]] Result<> call(unsigned long request, void* argument, std::string_view what) {
+    if (::ioctl(descriptor_.get(), request, argument) == 0) return {};
+    return failure(ErrorCode::Hypervisor, text<1023>(what, " of vCPU ", index_), {}, errno);
+  }
+
+  /// Memory is write-back by default, as firmware leaves it ([intel/vol3] 12.11.2.1): with MTRRs off the guest would
+  /// take all of it for uncacheable.
+  [[nodiscard]] Result<> enable_memory_types() {
+    Flexible<kvm_msrs, kvm_msr_entry, 1> msrs;
+    msrs.head().nmsrs = 1;
+    msrs.entry(0) = {.index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .reserved = 0, .data = 1u << 11 | 6};
+    if (::ioctl(descriptor_.get(), KVM_SET_MSRS, &msrs.head()) >= 0) return {};
+    return failure(ErrorCode::Hypervisor, text<1023>("set IA32_MTRR_DEF_TYPE of vCPU ", index_), {}, errno);
+  }
+
+  [[nodiscard]] Text<1023> reason() const {
+    kvm_run const& run = page();
+    auto out = text<1023>("vCPU ", index_, ": ");
+    switch (run.exit_reason) {
+      case KVM_EXIT_FAIL_ENTRY:
+        return out.append("the processor refused to enter the guest, hardware reason ")
+            .append_hex(run.fail_entry.hardware_entry_failure_reason);
+      case KVM_EXIT_INTERNAL_ERROR:
+        out.append("KVM internal error, suberror ").append(run.internal.suberror);
+        if (run.internal.suberror == KVM_INTERNAL_ERROR_EMULATION) append_instruction(out);
+        return out;
+      case KVM_EXIT_SHUTDOWN: return out.append("triple fault");
+      case KVM_EXIT_HLT: return out.append("halted");
+      case KVM_EXIT_SYSTEM_EVENT: return out.append("the guest reported a crash");
+      default: break;
+    }
+    if (error_ != 0) return out.append("KVM_RUN failed, errno ").append(error_);
+    return out.append("unhandled KVM exit reason ").append(run.exit_reason);
+  }
+
+  void append_instruction(Text<1023>& out) const {
+    auto const& failed = page().emulation_failure;
+    out.append(" (an instruction that KVM cannot emulate)");
+    if (failed.ndata < 3 || (failed.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) == 0) return;
+    out.append(", bytes");
+    for (unsigned i = 0; i < failed.insn_size && i < sizeof failed.insn_bytes; ++i)
+      out.append(" ").append_hex(failed.insn_bytes[i]);
+  }
+
+  Descriptor descriptor_;
+  Mapping shared_;
+  unsigned index_ = 0;
+  int error_ = 0;
+};
+
+}  // namespace axvm::kvm::inline v1

@@ -1,0 +1,131 @@
+#pragma once
+
+#include <linux/kvm.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <axvm/core/guest_memory.hpp>
+#include <axvm/core/result.hpp>
+#include <axvm/device/claims.hpp>
+#include <axvm/device/irq_line.hpp>
+#include <axvm/hv/hypervisor.hpp>
+#include <axvm/hv/kvm/vcpu.hpp>
+
+namespace axvm::kvm::inline v1 {
+
+/// One virtual machine of KVM: its descriptor, and the descriptors of its interrupt lines and doorbells.
+class Vm {
+ public:
+  using Vcpu = kvm::Vcpu;
+
+  /// Takes over a machine's descriptor; `run_size` is the size of each vCPU's shared area.
+  Vm(Descriptor descriptor, std::size_t run_size) : descriptor_(std::move(descriptor)), run_size_(run_size) {}
+
+  /// Gives the machine the parts of the plan, in the order KVM asks for: addresses, interrupt controllers, timer.
+  [[nodiscard]] Result<> set_up(VmPlan const& plan) {
+    std::uint64_t identity = plan.address_map.kvm_identity_map;
+    if (auto set = call(KVM_SET_IDENTITY_MAP_ADDR, &identity, "place the identity map"); !set) return set;
+    if (::ioctl(descriptor_.get(), KVM_SET_TSS_ADDR, identity + 0x1000) != 0) return failed("place the TSS");
+    if (!plan.interrupts) return {};
+    if (::ioctl(descriptor_.get(), KVM_CREATE_IRQCHIP, 0) != 0) return failed("create the interrupt controllers");
+    if (!plan.pit) return {};
+    kvm_pit_config pit{};
+    pit.flags = KVM_PIT_SPEAKER_DUMMY;  // port 0x61 belongs to the timer
+    return call(KVM_CREATE_PIT2, &pit, "create the timer");
+  }
+
+  [[nodiscard]] Result<> map(unsigned slot, GuestRegion const& region) {
+    kvm_userspace_memory_region memory{.slot = slot,
+                                       .flags = 0,
+                                       .guest_phys_addr = region.base,
+                                       .memory_size = region.size,
+                                       .userspace_addr = reinterpret_cast<std::uintptr_t>(region.host)};
+    return call(KVM_SET_USER_MEMORY_REGION, &memory, "map guest memory");
+  }
+
+  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index) {
+    Descriptor vcpu(::ioctl(descriptor_.get(), KVM_CREATE_VCPU, index));
+    if (!vcpu) return std::unexpected(failed(text<80>("create vCPU ", index)).error());
+    void* shared = ::mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.get(), 0);
+    if (shared == MAP_FAILED) return std::unexpected(failed(text<80>("map the state of vCPU ", index)).error());
+    return Vcpu(std::move(vcpu), Mapping(shared, run_size_), index);
+  }
+
+  /// An edge line writes an irqfd, which costs no lock of ours; a level line tells KVM both levels.
+  [[nodiscard]] Result<IrqLine> connect(Claim const& irq) {
+    auto line = std::make_unique<Line>();
+    line->vm = descriptor_.get();
+    line->gsi = static_cast<std::uint32_t>(irq.base);
+    Line* const raw = line.get();
+    if (irq.trigger == Trigger::Level) {
+      lines_.push_back(std::move(line));
+      return IrqLine(raw, [](void* self, bool level) { static_cast<Line*>(self)->set_level(level); });
+    }
+    line->event = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!line->event) return std::unexpected(failed("create an eventfd for an interrupt line").error());
+    kvm_irqfd irqfd{};
+    irqfd.fd = static_cast<std::uint32_t>(line->event.get());
+    irqfd.gsi = line->gsi;
+    if (auto set = call(KVM_IRQFD, &irqfd, text<80>("connect interrupt line ", irq.base)); !set)
+      return std::unexpected(set.error());
+    lines_.push_back(std::move(line));
+    return IrqLine(raw, [](void* self, bool level) {
+      if (level) static_cast<Line*>(self)->edge();
+    });
+  }
+
+  [[nodiscard]] Result<int> doorbell(GuestAddress address, std::uint8_t width, std::uint64_t value) {
+    Descriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!event) return std::unexpected(failed("create an eventfd for a doorbell").error());
+    kvm_ioeventfd ioeventfd{};
+    ioeventfd.datamatch = value;
+    ioeventfd.addr = address;
+    ioeventfd.len = width;
+    ioeventfd.fd = event.get();
+    ioeventfd.flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
+    if (auto set = call(KVM_IOEVENTFD, &ioeventfd, "register a doorbell"); !set) return std::unexpected(set.error());
+    doorbells_.push_back(std::move(event));
+    return doorbells_.back().get();
+  }
+
+ private:
+  struct Line {
+    int vm = -1;
+    std::uint32_t gsi = 0;
+    Descriptor event;
+
+    void edge() const {
+      const std::uint64_t one = 1;
+      // Fails only when 2^64 - 2 edges are pending, and then one is already on its way.
+      [[maybe_unused]] const auto written = ::write(event.get(), &one, sizeof one);
+    }
+    void set_level(bool level) const {
+      kvm_irq_level request{};
+      request.irq = gsi;
+      request.level = level ? 1 : 0;
+      ::ioctl(vm, KVM_IRQ_LINE, &request);
+    }
+  };
+
+  [[nodiscard]] static Result<> failed(std::string_view what) {
+    return failure(ErrorCode::Hypervisor, text<1023>(what), {}, errno);
+  }
+  [[nodiscard]] Result<> call(unsigned long request, void* argument, std::string_view what) {
+    if (::ioctl(descriptor_.get(), request, argument) == 0) return {};
+    return failed(what);
+  }
+
+  Descriptor descriptor_;
+  std::size_t run_size_ = 0;
+  std::vector<std::unique_ptr<Line>> lines_;
+  std::vector<Descriptor> doorbells_;
+};
+
+}  // namespace axvm::kvm::inline v1
