@@ -66,10 +66,14 @@ class Cell {
   /// Builds the device (again); what it opened stays open from one life to the next.
   void build(DeviceContext& context) {
     if (!wanted()) return;
+    Holding holding(lock_);
     if constexpr (HasResources<D>) device_.emplace(config, *resources_, context);
     else device_.emplace(config, context);
   }
-  void destroy() { device_.reset(); }
+  void destroy() {
+    Holding holding(lock_);
+    device_.reset();
+  }
 
   /// The device, or null when it is absent, not built, or its work is done in the kernel.
   [[nodiscard]] D* device() { return device_ ? &*device_ : nullptr; }

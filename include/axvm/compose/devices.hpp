@@ -56,9 +56,9 @@ template <std::size_t I, class D>
 Indexed<I, D> indexed_at(Indexed<I, D> const*);
 
 template <std::size_t I, class List>
-struct DeviceAt;
+struct ElementAt;
 template <std::size_t I, class... Ds>
-struct DeviceAt<I, Devices<Ds...>> {
+struct ElementAt<I, Devices<Ds...>> {
   using All = IndexedAll<std::index_sequence_for<Ds...>, Ds...>;
   using Type = typename decltype(indexed_at<I>(static_cast<All const*>(nullptr)))::Type;
 };
@@ -71,6 +71,6 @@ using Flat = typename detail::Flatten<Devices<>, Lists...>::Type;
 
 /// The `I`-th device of a flat list.
 template <std::size_t I, class List>
-using DeviceAt = typename detail::DeviceAt<I, List>::Type;
+using DeviceAt = typename detail::ElementAt<I, List>::Type;
 
 }  // namespace axvm::inline v1

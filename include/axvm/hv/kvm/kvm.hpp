@@ -52,14 +52,12 @@ class Kvm {
 
   /// What KVM supports, with the TSC-deadline timer, which KVM reports apart from the table ([linux/kvm] 4.46).
   [[nodiscard]] Result<CpuidTable> supported_cpuid() {
-    using Buffer = Flexible<kvm_cpuid2, kvm_cpuid_entry2, CpuidTable::capacity>;
-    auto buffer = std::make_unique<Buffer>();
-    buffer->head().nent = CpuidTable::capacity;
-    if (::ioctl(device_.get(), KVM_GET_SUPPORTED_CPUID, &buffer->head()) != 0)
+    auto list = std::make_unique<CountedList<kvm_cpuid_entry2, CpuidTable::capacity>>();
+    list->count = CpuidTable::capacity;
+    if (::ioctl(device_.get(), GET_SUPPORTED_CPUID, list.get()) != 0)
       return failure(ErrorCode::Hypervisor, "ask KVM which CPUID it supports", {}, errno);
     CpuidTable table;
-    for (std::uint32_t i = 0; i < buffer->head().nent; ++i) {
-      kvm_cpuid_entry2 const& entry = buffer->entry(i);
+    for (kvm_cpuid_entry2 const& entry : std::span(list->entries).first(list->count)) {
       const bool indexed = (entry.flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX) != 0;
       if (!table.add({entry.function, entry.index, indexed, entry.eax, entry.ebx, entry.ecx, entry.edx})) break;
     }

@@ -12,7 +12,7 @@
 #include <axvm/core/exit.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/cpu/cpuid.hpp>
-#include <axvm/hv/kvm/flexible.hpp>
+#include <axvm/hv/kvm/counted_list.hpp>
 #include <axvm/hv/kvm/registers.hpp>
 #include <axvm/io/descriptor.hpp>
 #include <axvm/memory/mapping.hpp>
@@ -84,14 +84,13 @@ class Vcpu {
   void refuse_msr() { page().msr.error = 1; }                                            // the guest gets #GP
 
   [[nodiscard]] Result<> set_cpuid(CpuidTable const& table) {
-    using Buffer = Flexible<kvm_cpuid2, kvm_cpuid_entry2, CpuidTable::capacity>;
-    auto buffer = std::make_unique<Buffer>();  // 10 KiB: too much for a thread's stack
+    auto list = std::make_unique<CountedList<kvm_cpuid_entry2, CpuidTable::capacity>>();  // 10 KiB: not for a stack
     for (CpuidEntry const& entry : table.entries()) {
       const std::uint32_t flags = entry.indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
-      buffer->entry(buffer->head().nent++) = {entry.function, entry.index, flags,     entry.eax,
-                                              entry.ebx,      entry.ecx,   entry.edx, {}};
+      list->entries[list->count++] = {entry.function, entry.index, flags,     entry.eax,
+                                      entry.ebx,      entry.ecx,   entry.edx, {}};
     }
-    return call(KVM_SET_CPUID2, &buffer->head(), "set the guest's CPUID");
+    return call(SET_CPUID2, list.get(), "set the guest's CPUID");
   }
 
   /// Puts the processor into the state a loader asked for: KVM's reset state, with both register groups replaced.
@@ -151,10 +150,9 @@ class Vcpu {
   /// Memory is write-back by default, as firmware leaves it ([intel/vol3] 12.11.2.1): with MTRRs off the guest would
   /// take all of it for uncacheable.
   [[nodiscard]] Result<> enable_memory_types() {
-    Flexible<kvm_msrs, kvm_msr_entry, 1> msrs;
-    msrs.head().nmsrs = 1;
-    msrs.entry(0) = {.index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .reserved = 0, .data = 1u << 11 | 6};
-    if (::ioctl(descriptor_.get(), KVM_SET_MSRS, &msrs.head()) >= 0) return {};
+    CountedList<kvm_msr_entry, 1> msrs{.count = 1};
+    msrs.entries[0] = {.index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .reserved = 0, .data = 1u << 11 | 6};
+    if (::ioctl(descriptor_.get(), SET_MSRS, &msrs) == 1) return {};
     return failure(ErrorCode::Hypervisor, text<1023>("set IA32_MTRR_DEF_TYPE of vCPU ", index_), {}, errno);
   }
 

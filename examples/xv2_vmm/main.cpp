@@ -1,0 +1,120 @@
+// Boots a stock Linux on the Xv2 machine: what a complete monitor looks like on top of the framework.
+
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include <axvm/axvm.hpp>
+
+#include "options.hpp"
+
+namespace {
+
+using Xv2 = axvm::Machine<axvm::IvyBridgeXv2,
+                          axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<xv2::max_disks, axvm::VirtioBlk>>>;
+
+/// One line on standard error; a raw terminal needs the carriage return.
+void say(axvm::Severity severity, std::string_view message) {
+  const std::string_view name = axvm::name_of(severity);
+  std::fprintf(stderr, "xv2_vmm: %.*s: %.*s%s", static_cast<int>(name.size()), name.data(),
+               static_cast<int>(message.size()), message.data(), axvm::RawTerminal::active() ? "\r\n" : "\n");
+}
+
+int fail(axvm::Error const& error) {
+  say(error.severity, axvm::describe(error));
+  return error.code == axvm::ErrorCode::HostMismatch ? 3 : 1;
+}
+
+/// What the command line says, as the machine's settings.
+template <std::size_t... Is>
+Xv2::Config configure(xv2::Options const& options, std::index_sequence<Is...>) {
+  Xv2::Config config{
+      .memory = options.memory, .vcpus = options.vcpus, .host_check = options.host_check, .reboot = options.reboot};
+  auto attach = [](auto& disk, xv2::Disk const& wanted) {
+    disk.path = wanted.path;
+    disk.read_only = wanted.read_only;
+  };
+  ((Is < options.disks.size() ? attach(config.of<axvm::VirtioBlk, Is>(), options.disks[Is]) : void()), ...);
+  return config;
+}
+
+/// The signals that ask for an end, handled one after the other on a thread of their own. Blocks them in the calling
+/// thread and in all that are started later.
+class EndSignals {
+ public:
+  EndSignals() {
+    ::sigemptyset(&set_);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, wake}) ::sigaddset(&set_, signal);
+    ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
+  }
+  ~EndSignals() {
+    if (!thread_.joinable()) return;
+    ::pthread_kill(thread_.native_handle(), wake);
+    thread_.join();
+  }
+  EndSignals(EndSignals const&) = delete;
+  EndSignals& operator=(EndSignals const&) = delete;
+
+  /// The first signal asks the guest to power off, the next one stops the machine.
+  void watch(Xv2& machine) {
+    thread_ = std::thread([this, &machine] {
+      for (bool asked = false;; asked = true) {
+        int signal = 0;
+        ::sigwait(&set_, &signal);
+        if (signal == wake) return;
+        if (asked) {
+          forced_ = signal;
+          machine.stop();
+        } else {
+          say(axvm::Severity::Info, "asking the guest to power off; a second signal stops it at once");
+          machine.press_power_button();
+        }
+      }
+    });
+  }
+
+  /// The signal that stopped the machine, or 0.
+  [[nodiscard]] int forced() const { return forced_; }
+
+ private:
+  static constexpr int wake = SIGUSR1;
+  sigset_t set_{};
+  std::thread thread_;
+  std::atomic<int> forced_{0};
+};
+
+int run(xv2::Options const& options) {
+  EndSignals signals;
+  ::signal(SIGPIPE, SIG_IGN);  // a console that nobody reads any more is not the guest's end
+
+  axvm::SystemHost host;
+  auto log = [](void* verbose, axvm::Severity severity, std::string_view message) {
+    if (severity != axvm::Severity::Info || *static_cast<unsigned const*>(verbose) > 0) say(severity, message);
+  };
+  unsigned verbose = options.verbose;
+  auto machine =
+      Xv2::create(configure(options, std::make_index_sequence<xv2::max_disks>{}), host.host(), {&verbose, log});
+  if (!machine) return fail(machine.error());
+
+  auto linux_boot = axvm::LinuxBoot::open({.kernel = std::string_view(options.kernel),
+                                           .initrd = std::string_view(options.initrd),
+                                           .cmdline = options.cmdline});
+  if (!linux_boot) return fail(linux_boot.error());
+  if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
+
+  const axvm::RawTerminal terminal(STDIN_FILENO);
+  if (axvm::RawTerminal::active())
+    host.console.on_leave = {&*machine, [](void* self) { static_cast<Xv2*>(self)->stop(); }};
+  signals.watch(*machine);
+  const auto end = machine->run();
+  if (!end) return fail(end.error());
+  return signals.forced() != 0 ? 128 + signals.forced() : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  auto parsed = xv2::parse_options(argc, argv);
+  if (int const* status = std::get_if<int>(&parsed)) return *status;
+  return run(std::get<xv2::Options>(parsed));
+}

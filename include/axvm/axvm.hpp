@@ -1,0 +1,7 @@
+#pragma once
+
+// Everything a monitor's author needs.
+
+#include <axvm/device/devices.hpp>
+#include <axvm/machine.hpp>
+#include <axvm/virtio/virtio.hpp>

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <boost/hana/at.hpp>
+#include <boost/hana/tuple.hpp>
+
+#include <axvm/compose/devices.hpp>
+#include <axvm/core/units.hpp>
+
+namespace axvm::inline v1 {
+
+/// What to do about a host that is not what the CPU profile asks for.
+enum class HostCheck : std::uint8_t {
+  strict,  ///< refuse to start
+  warn,    ///< say so and go on
+};
+
+namespace detail {
+
+template <class List>
+struct ConfigTuple;
+template <class... Ds>
+struct ConfigTuple<Devices<Ds...>> {
+  using Type = boost::hana::tuple<typename Ds::Config...>;
+};
+
+/// The index of the `Instance`-th `D` in a flat list; the list's length when there is none.
+template <class D, std::size_t Instance, class... Ds>
+consteval std::size_t index_of(Devices<Ds...>) {
+  std::size_t index = 0, seen = 0, found = sizeof...(Ds);
+  ((std::is_same_v<D, Ds> && seen++ == Instance ? (void)(found = index) : (void)0, ++index), ...);
+  return found;
+}
+
+}  // namespace detail
+
+/// The settings of a machine: its own, and those of each device in `List`. A plain aggregate with defaults:
+/// `Xv2::Config config{.memory = 4_GiB, .vcpus = 4}; config.of<VirtioBlk>().path = "disk.img";`
+template <class List>
+struct MachineConfig {
+  std::uint64_t memory = 512 * MiB;          ///< guest RAM in bytes; a multiple of 4 KiB, at least 1 MiB
+  unsigned vcpus = 1;                        ///< 1 to the profile's max_vcpus
+  HostCheck host_check = HostCheck::strict;  ///< what happens on a host that the profile does not fit
+  bool reboot = true;                        ///< whether a reset by the guest starts it again or ends the run
+  int kick_signal = 0;                       ///< the signal that interrupts vCPU threads; 0 is SIGRTMIN
+  typename detail::ConfigTuple<List>::Type devices{};
+
+  /// The settings of the `Instance`-th device of type `D`.
+  template <class D, std::size_t Instance = 0>
+  [[nodiscard]] auto& of() {
+    constexpr std::size_t index = detail::index_of<D, Instance>(List{});
+    static_assert(index < List::count, "axvm: the machine has no such device; is it in the Devices<...> list?");
+    return boost::hana::at_c<index>(devices);
+  }
+};
+
+}  // namespace axvm::inline v1

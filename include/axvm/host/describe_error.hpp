@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstring>
+#include <string>
+
+#include <axvm/core/error.hpp>
+
+namespace axvm::inline v1 {
+
+/// An error as a program prints it: what failed, the system's reason, and what to do.
+inline std::string describe(Error const& error) {
+  std::string out(error.operation.view());
+  if (error.os_error != 0) out.append(": ").append(::strerrordesc_np(error.os_error));
+  if (!error.hint.empty()) out.append("; ").append(error.hint.view());
+  return out;
+}
+
+}  // namespace axvm::inline v1

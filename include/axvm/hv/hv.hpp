@@ -1,0 +1,4 @@
+#pragma once
+
+#include <axvm/hv/hypervisor.hpp>
+#include <axvm/hv/kvm/kvm.hpp>

@@ -1,0 +1,8 @@
+#pragma once
+
+#include <axvm/io/block_file.hpp>
+#include <axvm/io/console.hpp>
+#include <axvm/io/descriptor.hpp>
+#include <axvm/io/event_loop.hpp>
+#include <axvm/io/file.hpp>
+#include <axvm/io/system_host.hpp>

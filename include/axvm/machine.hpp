@@ -1,0 +1,94 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <axvm/machine/body.hpp>
+
+namespace axvm::inline v1 {
+
+/// A virtual machine, written as a type: a CPU profile, the devices, handlers for exits (the rest have defaults) and
+/// the hypervisor it runs on. Everything else follows from these: exit dispatch, address map, ACPI tables, settings.
+///
+///     using Xv2 = Machine<IvyBridgeXv2, Devices<Uart8250, Pit8254, VirtioBlk>>;
+///     Xv2::Config config{.memory = 1_GiB, .vcpus = 2};
+///     config.of<VirtioBlk>().path = "disk.ext4";
+///     auto machine = Xv2::create(config);
+///
+/// A handle: movable, owns everything. Calls return errors that name what failed and what to do.
+template <class Profile, class DeviceList = Devices<>, class HandlerList = Handlers<>, class H = kvm::Kvm>
+class Machine {
+  static_assert(detail::check_parts<Profile, H>());
+  using Body = detail::MachineBody<Profile, DeviceList, HandlerList, H>;
+
+ public:
+  using Composition = typename Body::Composed;
+  using List = typename Composition::List;  ///< all devices, the profile's own first
+  using Config = MachineConfig<List>;
+  using Vcpu = typename H::Vm::Vcpu;
+
+  /// Where every claim of every device is: device and claim index, kind, base, size. Constant.
+  static constexpr auto layout = Composition::layout;
+
+  /// Checks the settings and the host, opens what the devices need (all errors are reported together) and reserves the
+  /// guest's memory. `host` is where devices get consoles and disks from; without one the machine uses this process's
+  /// standard input and output and its files.
+  [[nodiscard]] static Result<Machine> create(Config const& config = {}) {
+    auto hypervisor = H::open();
+    if (!hypervisor) return std::unexpected(hypervisor.error());
+    return create(config, {}, std::move(*hypervisor));
+  }
+  [[nodiscard]] static Result<Machine> create(Config const& config, Host const& host, Log log = {}) {
+    auto hypervisor = H::open();
+    if (!hypervisor) return std::unexpected(hypervisor.error());
+    return create(config, host, std::move(*hypervisor), log);
+  }
+  /// The same on a hypervisor that is already open.
+  [[nodiscard]] static Result<Machine> create(Config const& config, std::optional<Host> host, H hypervisor,
+                                              Log log = {}) {
+    auto body = std::make_unique<Body>(config, host, std::move(hypervisor), log);
+    if (auto ready = body->prepare(); !ready) return std::unexpected(ready.error());
+    return Machine(std::move(body));
+  }
+
+  /// Puts a guest into memory and the processors at its entry. `loader(boot::Context)` gives an EntryState; it is kept
+  /// and called again after a reset.
+  template <class Loader>
+  [[nodiscard]] Result<> load(Loader loader) {
+    return body_->load(std::move(loader));
+  }
+
+  /// Runs the guest until it ends; resets by the guest restart it unless Config::reboot is false.
+  [[nodiscard]] Result<End> run() { return body_->run(); }
+
+  /// Ends a run from any thread: every vCPU leaves the guest at once. Safe before and after a run, too.
+  void stop() { body_->request(Action::Stop, true); }
+
+  /// Asks the guest to power off, as its power button does; from any thread. A machine without one stops.
+  void press_power_button() { body_->press_power_button(); }
+
+  [[nodiscard]] MachineState state() const { return body_->state(); }
+  /// Guest memory, checked.
+  [[nodiscard]] GuestMemory memory() const { return body_->memory(); }
+  /// A processor of a machine that is loaded and not running.
+  [[nodiscard]] Vcpu& vcpu(unsigned index = 0) { return body_->vcpu(index); }
+  /// What a processor counted since it was loaded; any time.
+  [[nodiscard]] VcpuCounters const& counters(unsigned index = 0) const { return body_->counters(index); }
+
+  /// The `Instance`-th device of type `D` while the machine is loaded, or null when it is absent or its work is done in
+  /// the kernel. The device's own thread rules apply: look at it when the machine does not run.
+  template <class D, std::size_t Instance = 0>
+  [[nodiscard]] D* device() {
+    constexpr std::size_t index = detail::index_of<D, Instance>(List{});
+    static_assert(index < List::count, "axvm: the machine has no such device; is it in the Devices<...> list?");
+    return body_->board().template cell<index>().device();
+  }
+
+ private:
+  explicit Machine(std::unique_ptr<Body> body) : body_(std::move(body)) {}
+
+  std::unique_ptr<Body> body_;
+};
+
+}  // namespace axvm::inline v1

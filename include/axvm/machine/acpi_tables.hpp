@@ -1,0 +1,48 @@
+#pragma once
+
+#include <vector>
+
+#include <axvm/acpi/acpi.hpp>
+#include <axvm/compose/compose.hpp>
+#include <axvm/core/core.hpp>
+#include <axvm/cpu/cpu.hpp>
+#include <axvm/device/acpi_power.hpp>
+#include <axvm/device/placement.hpp>
+
+namespace axvm::inline v1 {
+
+/// A device with a part in the DSDT: `static void describe_acpi(acpi::Aml&, Placement const&)`.
+template <class D>
+concept HasAcpi = requires(acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
+
+/// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what every device that is
+/// there says of itself, in the machine's order. Returns the address of the RSDP.
+template <class BoardType>
+Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& memory, AddressMap const& map,
+                                          unsigned vcpus) {
+  using Composed = typename BoardType::Composition;
+  std::vector<acpi::Processor> processors(vcpus);
+  for (unsigned i = 0; i < vcpus; ++i) processors[i].apic_id = Topology::apic_id(i);
+  acpi::Platform platform;
+  platform.processors = processors;
+  platform.local_apic = map.local_apic;
+  platform.io_apic = map.io_apic;
+  platform.sci = AcpiPower::sci_interrupt;
+  platform.pm1a_event = AcpiPower::pm1a_event_block;
+  platform.pm1a_control = AcpiPower::pm1a_control_block;
+  platform.reset_register = AcpiPower::reset_register;
+  platform.reset_value = AcpiPower::reset_value;
+  platform.sleep_type_s5 = AcpiPower::s5_sleep_type;
+
+  auto tables = acpi::write_tables(memory, map.acpi_tables, map.acpi_tables_size, platform, [&](acpi::Aml& aml) {
+    board.for_each_cell([&]<std::size_t I>(auto& cell) {
+      using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
+      if constexpr (HasAcpi<D>)
+        if (cell.wanted()) D::describe_acpi(aml, Placement{claims_of<Composed, I>, instance_of<Composed, I>});
+    });
+  });
+  if (!tables) return std::unexpected(tables.error());
+  return tables->rsdp;
+}
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,324 @@
+#pragma once
+
+#include <sys/random.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <axvm/boot/boot.hpp>
+#include <axvm/compose/compose.hpp>
+#include <axvm/core/core.hpp>
+#include <axvm/cpu/cpu.hpp>
+#include <axvm/host/host.hpp>
+#include <axvm/hv/hv.hpp>
+#include <axvm/io/io.hpp>
+#include <axvm/machine/acpi_tables.hpp>
+#include <axvm/machine/processors.hpp>
+#include <axvm/memory/memory.hpp>
+
+namespace axvm::inline v1::detail {
+
+/// Named diagnostics for the parts of a machine that are not devices.
+template <class Profile, class H>
+consteval bool check_parts() {
+  if constexpr (!CpuProfile<Profile>) (void)NotACpuProfile<Profile>{};
+  else if constexpr (!Hypervisor<H>) (void)NotAHypervisor<H>{};
+  return true;
+}
+
+/// The parts of a machine and how they fit together. Not movable: devices and threads hold addresses of its members.
+template <class Profile, class DeviceList, class HandlerList, class H>
+class MachineBody {
+ public:
+  using Composed = Composition<Profile, DeviceList, H>;
+  using BoardType = Board<Composed, DeviceLock>;
+  using Dispatch = ExitDispatch<BoardType, HandlerList>;
+  using Config = MachineConfig<typename Composed::List>;
+  using Vm = typename H::Vm;
+  using Vcpu = typename Vm::Vcpu;
+
+  MachineBody(Config const& config, std::optional<Host> host, H hypervisor, Log log)
+      : config_(config), hypervisor_(std::move(hypervisor)), log_(log) {
+    if (host) host_ = *host;
+    else host_ = own_host_.emplace().host();
+  }
+  ~MachineBody() { tear_down(); }
+
+  /// Everything that can fail for reasons the user can mend, all of it reported at once.
+  Result<> prepare() {
+    std::vector<Error> errors;
+    auto note = [&errors](Result<> const& result) {
+      if (!result) errors.push_back(result.error());
+    };
+    note(check_host());
+    note(check_vcpus());
+    if (config_.kick_signal == 0) config_.kick_signal = default_kick_signal();
+    note(install_kick_signal(config_.kick_signal));
+    note(loop_.open());
+    auto ram = GuestRam::reserve(config_.memory, Profile::address_map);
+    if (ram) ram_ = std::move(*ram);
+    else errors.push_back(ram.error());
+    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
+      cell.config = boost::hana::at_c<I>(config_.devices);
+      note(cell.open(host_));
+      owners_[I] = {&loop_, LockReference::to(cell.lock())};
+    });
+    if (errors.empty()) return {};
+    return std::unexpected(combine(errors));
+  }
+
+  template <class Loader>
+  Result<> load(Loader loader) {
+    loader_ = std::move(loader);
+    return build();
+  }
+
+  Result<End> run() {
+    for (;;) {
+      if (auto entered = enter(MachineState::Running); !entered) return std::unexpected(entered.error());
+      loop_.start();
+      processors_.run([this](Processor<Vcpu>& processor) { run_vcpu(processor); });
+      loop_.stop();
+      enter_or_fail(MachineState::Stopping);
+      const Action action = request_.load(std::memory_order_acquire);
+      if (action == Action::Fail) return fail();
+      if (action != Action::Reset || !config_.reboot || stop_requested_.load()) {
+        enter_or_fail(MachineState::Stopped);
+        return stop_requested_.exchange(false) ? End::Stopped : end_of(action);
+      }
+      if (auto rebuilt = build(); !rebuilt) {
+        state_ = MachineState::Failed;
+        return std::unexpected(rebuilt.error());
+      }
+    }
+  }
+
+  /// Ends the current stay in the guest. The first request counts, but a stop by the program overrides a reset.
+  void request(Action action, bool by_program = false) {
+    if (by_program) stop_requested_ = true;
+    Action none = Action::Continue;
+    request_.compare_exchange_strong(none, action, std::memory_order_acq_rel);
+    processors_.kick(config_.kick_signal);
+  }
+
+  void press_power_button() {
+    if constexpr (constexpr std::size_t index = index_of<AcpiPower, 0>(typename Composed::List{});
+                  index < Composed::List::count) {
+      auto& cell = board_.template cell<index>();
+      Holding holding(cell.lock());
+      if (AcpiPower* power = cell.device()) power->press_power_button();
+    } else {
+      request(Action::Stop, true);
+    }
+  }
+
+  [[nodiscard]] MachineState state() const { return state_.load(std::memory_order_acquire); }
+  [[nodiscard]] GuestMemory memory() const { return ram_.memory(); }
+  [[nodiscard]] Vcpu& vcpu(unsigned index) { return processors_[index].vcpu; }
+  [[nodiscard]] VcpuCounters const& counters(unsigned index) const { return processors_[index].counters; }
+  [[nodiscard]] BoardType& board() { return board_; }
+
+ private:
+  /// What the machine remembers of each device beside its cell.
+  struct DoorbellOwner {
+    MachineBody* body = nullptr;
+    EventLoop::Owner* owner = nullptr;
+    std::span<const Claim> claims;
+  };
+
+  Result<> enter(MachineState next) {
+    const MachineState now = state();
+    if (!may_follow(now, next))
+      return failure(ErrorCode::InvalidState, text<1023>("make a machine ", name_of(next), " that is ", name_of(now)),
+                     next == MachineState::Running ? "load a guest first" : "");
+    state_.store(next, std::memory_order_release);
+    return {};
+  }
+  void enter_or_fail(MachineState next) {
+    if (!enter(next)) state_.store(MachineState::Failed, std::memory_order_release);
+  }
+
+  Result<> check_host() {
+    const Text<1023> unmet = unmet_requirements(Profile::host_requirements, detect_host());
+    if (unmet.empty()) return {};
+    const auto message = text<1023>("the profile ", Profile::name, " does not fit this host: ", unmet);
+    if (config_.host_check == HostCheck::warn) {
+      log_(Severity::Warning, message);
+      return {};
+    }
+    return failure(ErrorCode::HostMismatch, message, "run on such a host, or go on regardless with --host-check=warn");
+  }
+
+  Result<> check_vcpus() {
+    if (config_.vcpus >= 1 && config_.vcpus <= Profile::max_vcpus) return {};
+    return failure(
+        ErrorCode::OutOfRange,
+        text<1023>("use ", config_.vcpus, " vCPUs: the profile ", Profile::name, " takes 1 to ", Profile::max_vcpus),
+        "give a number in this range");
+  }
+
+  /// Builds virtual machine, devices and processors and loads the guest, from nothing: the same after a reset as at the
+  /// first start.
+  Result<> build() {
+    tear_down();
+    request_.store(Action::Continue);
+    if (stop_requested_) request_.store(Action::Stop);  // a stop that came while nothing ran is not lost
+    if (auto entered = enter(MachineState::Loaded); !entered) return entered;
+    auto built = build_parts();
+    if (!built) {
+      tear_down();
+      state_ = MachineState::Failed;
+    }
+    return built;
+  }
+
+  Result<> build_parts() {
+    if (auto cleared = ram_.clear(); !cleared) return cleared;
+    const VmPlan plan{.interrupts = Composed::has_interrupts,
+                      .pit = offloads(Offload::Pit),
+                      .vcpus = config_.vcpus,
+                      .address_map = Profile::address_map};
+    auto vm = hypervisor_.create_vm(plan);
+    if (!vm) return std::unexpected(vm.error());
+    vm_.emplace(std::move(*vm));
+    unsigned slot = 0;
+    for (GuestRegion const& region : ram_.regions())
+      if (auto mapped = vm_->map(slot++, region); !mapped) return mapped;
+    if (auto devices = build_devices(); !devices) return devices;
+    if (auto vcpus = build_vcpus(); !vcpus) return vcpus;
+    return load_guest();
+  }
+
+  /// Whether a device of the list hands this work to the hypervisor.
+  static constexpr bool offloads(Offload offload) {
+    return []<class... Ds>(Offload wanted, Devices<Ds...>) {
+      auto one = [wanted]<class D>(std::type_identity<D>) {
+        if constexpr (is_offloaded<H, D>()) return D::offload == wanted;
+        else return false;
+      };
+      return (one(std::type_identity<Ds>{}) || ... || false);
+    }(offload, typename Composed::List{});
+  }
+
+  Result<> build_devices() {
+    Result<> result;
+    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
+      if (!result || Composed::offloaded[I] || !cell.wanted()) return;
+      doorbell_owners_[I] = {this, &owners_[I], claims_of<Composed, I>};
+      DeviceContext context{
+          .memory = ram_.memory(),
+          .lines = {},
+          .events = EventLoop::events_of(owners_[I]),
+          .log = log_,
+          .machine = {this, [](void* self, Action action) { static_cast<MachineBody*>(self)->request(action); }},
+          .add_doorbell = &MachineBody::add_doorbell,
+          .doorbell_owner = &doorbell_owners_[I]};
+      std::size_t line = 0;
+      for (Claim const& claim : claims_of<Composed, I>) {
+        if (claim.kind != ClaimKind::Irq) continue;
+        auto connected = vm_->connect(claim);
+        if (!connected) {
+          result = std::unexpected(connected.error());
+          return;
+        }
+        context.lines[line++] = *connected;
+      }
+      cell.build(context);
+    });
+    return result;
+  }
+
+  static bool add_doorbell(void* self, Doorbell const& doorbell, Callback callback) {
+    auto& owner = *static_cast<DoorbellOwner*>(self);
+    auto event =
+        owner.body->vm_->doorbell(owner.claims[doorbell.window].base + doorbell.offset, doorbell.width, doorbell.value);
+    return event && owner.body->loop_.watch_signal(*owner.owner, *event, callback);
+  }
+
+  Result<> build_vcpus() {
+    auto supported = hypervisor_.supported_cpuid();
+    if (!supported) return std::unexpected(supported.error());
+    const Topology topology{.vcpus = config_.vcpus};
+    for (unsigned index = 0; index < config_.vcpus; ++index) {
+      auto vcpu = vm_->create_vcpu(index);
+      if (!vcpu) return std::unexpected(vcpu.error());
+      CpuidTable table = *supported;
+      Profile::guest_cpuid(table, topology, index);
+      if (auto set = vcpu->set_cpuid(table); !set) return set;
+      processors_.add(std::move(*vcpu), index);
+    }
+    return {};
+  }
+
+  Result<> load_guest() {
+    boot::Context context{.memory = ram_.memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
+    if constexpr (Profile::platform == Platform::Pc) {
+      auto rsdp = write_machine_tables(board_, ram_.memory(), Profile::address_map, config_.vcpus);
+      if (!rsdp) return std::unexpected(rsdp.error());
+      context.rsdp = *rsdp;
+    }
+    std::array<std::byte, 32> seed;
+    if (::getrandom(seed.data(), seed.size(), GRND_NONBLOCK) == static_cast<ssize_t>(seed.size()))
+      context.rng_seed = seed;
+    auto entry = loader_(context);
+    if (!entry) return std::unexpected(entry.error());
+    return processors_[0].vcpu.set_entry(*entry);
+  }
+
+  /// One processor's life in the guest, on its own thread.
+  void run_vcpu(Processor<Vcpu>& processor) {
+    unblock_kick_signal(config_.kick_signal);
+    while (request_.load(std::memory_order_relaxed) == Action::Continue) [[likely]] {
+      const std::uint32_t code = processor.vcpu.run();
+      const Action action = Dispatch::handle(code, processor.vcpu, board_, processor.counters);
+      if (action == Action::Continue) [[likely]]
+        continue;
+      if (action == Action::Fail) failed_.store(&processor, std::memory_order_release);
+      request(action);
+    }
+  }
+
+  Result<End> fail() {
+    state_.store(MachineState::Failed, std::memory_order_release);
+    Processor<Vcpu>* processor = failed_.exchange(nullptr);
+    if (processor == nullptr) return failure(ErrorCode::Hypervisor, "run the guest: a device ended it with an error");
+    return failure(ErrorCode::Hypervisor, processor->vcpu.describe_failure());
+  }
+
+  [[nodiscard]] static End end_of(Action action) {
+    return action == Action::PowerOff ? End::PoweredOff : action == Action::Reset ? End::Reset : End::Finished;
+  }
+
+  /// Destroys processors, devices and the virtual machine; what the devices opened stays open.
+  void tear_down() {
+    processors_.clear();
+    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
+      loop_.forget(owners_[I]);
+      cell.destroy();
+    });
+    vm_.reset();
+  }
+
+  Config config_;
+  std::optional<SystemHost> own_host_;
+  Host host_;
+  H hypervisor_;
+  Log log_;
+  GuestRam ram_;
+  EventLoop loop_;
+  std::array<EventLoop::Owner, Composed::List::count> owners_{};
+  std::array<DoorbellOwner, Composed::List::count> doorbell_owners_{};
+  std::optional<Vm> vm_;
+  BoardType board_;
+  Processors<Vcpu> processors_;
+  std::move_only_function<Result<EntryState>(boot::Context const&)> loader_;  // called once per start, never on an exit
+  std::atomic<MachineState> state_{MachineState::Loading};
+  std::atomic<Action> request_{Action::Continue};
+  std::atomic<bool> stop_requested_{false};
+  std::atomic<Processor<Vcpu>*> failed_{nullptr};
+};
+
+}  // namespace axvm::inline v1::detail
