@@ -96,8 +96,8 @@ int run(xv2::Options const& options) {
       Xv2::create(configure(options, std::make_index_sequence<xv2::max_disks>{}), host.host(), {&verbose, log});
   if (!machine) return fail(machine.error());
 
-  auto linux_boot = axvm::LinuxBoot::open({.kernel = std::string_view(options.kernel),
-                                           .initrd = std::string_view(options.initrd),
+  auto linux_boot = axvm::LinuxBoot::open({.kernel = options.kernel,
+                                           .initrd = options.initrd,
                                            .cmdline = options.cmdline});
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());

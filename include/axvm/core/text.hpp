@@ -14,8 +14,11 @@ template <std::size_t Capacity>
 class Text {
  public:
   constexpr Text() = default;
-  constexpr Text(std::string_view text) { append(text); }  // NOLINT(google-explicit-constructor): reads as a string
-  constexpr Text(char const* text) : Text(std::string_view(text)) {}  // NOLINT(google-explicit-constructor)
+  /// From anything that reads as a string: a literal, a string_view, a std::string, a Text of another capacity.
+  template <std::convertible_to<std::string_view> String>
+  constexpr Text(String const& string) {  // NOLINT(google-explicit-constructor)
+    append(std::string_view(string));
+  }
 
   [[nodiscard]] constexpr std::string_view view() const { return {bytes_.data(), size_}; }
   constexpr operator std::string_view() const { return view(); }  // NOLINT(google-explicit-constructor)

@@ -6,3 +6,4 @@
 #include <axvm/io/event_loop.hpp>
 #include <axvm/io/file.hpp>
 #include <axvm/io/system_host.hpp>
+#include <axvm/io/terminal.hpp>

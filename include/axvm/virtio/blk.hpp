@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstddef>
+#include <string_view>
+#include <utility>
+
+#include <axvm/core/text.hpp>
+#include <axvm/device/device.hpp>
+#include <axvm/device/placement.hpp>
+#include <axvm/virtio/blk_core.hpp>
+#include <axvm/virtio/mmio.hpp>
+#include <axvm/virtio/mmio_acpi.hpp>
+
+// A disk: the virtio block device, [virtio/1.2] 5.2, on the MMIO transport, 4.2. What is modelled and what is left out
+// stands at the head of blk_core.hpp and of mmio.hpp.
+
+namespace axvm::inline v1 {
+
+/// A disk for the guest (/dev/vda, /dev/vdb, ... under Linux, in the order of the machine's list), backed by an image
+/// file or a block device of the host. Absent without a path.
+class VirtioBlk {
+ public:
+  static constexpr auto claims = axvm::claims(Mmio{.size = 0x1000}, Irq{});
+
+  struct Config {
+    Path path;               ///< the disk image; none: there is no such disk
+    bool read_only = false;  ///< the guest may not write, and the image is opened for reading only
+  };
+
+  /// What is open for it as long as the machine exists.
+  struct Resources {
+    BlockImage image;
+  };
+
+  using State = virtio::MmioState<virtio::BlkCore::queue_sizes.size()>;
+
+  struct Counters {
+    virtio::BlkCounters disk;
+    virtio::TransportCounters transport;
+  };
+
+  /// Whether there is a disk.
+  [[nodiscard]] static bool present(Config const& config) { return !config.path.empty(); }
+
+  /// Opens the image. Errors name its path: InvalidArgument for one that is too long, else what the host says.
+  [[nodiscard]] static Result<Resources> open(Config const& config, Host const& host) {
+    using namespace std::string_view_literals;
+    if (config.path.truncated())
+      return failure(ErrorCode::InvalidArgument, text<1023>("open disk image "sv, config.path),
+                     text<511>("a path has at most "sv, Path::capacity(), " bytes"sv));
+    Result<BlockImage> image = host.image(config.path, config.read_only);
+    if (!image) return std::unexpected(image.error());
+    return Resources{*std::move(image)};
+  }
+
+  /// The image must stay open, and where it is, as long as the device lives.
+  VirtioBlk(Config const& config, Resources& resources, DeviceContext& context)
+      : core_(resources.image, config.read_only, file_name(config.path), counters.disk),
+        transport_(core_, state, counters.transport, name, context) {}
+
+  void read(MmioAccess& access) { transport_.read(access); }
+  void write(MmioAccess const& access) { transport_.write(access); }
+
+  /// `state` was assigned: checks it and goes on from there; queues are looked at again once the machine runs.
+  void restored() { transport_.restored(); }
+
+  /// The device's node in the DSDT.
+  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
+
+  State state;
+  Counters counters;
+
+ private:
+  /// The path's last component: the disk's serial number, by which the guest can tell its disks apart.
+  static constexpr std::string_view file_name(std::string_view path) {
+    std::size_t begin = path.size();
+    while (begin != 0 && path[begin - 1] != '/') --begin;
+    path.remove_prefix(begin);
+    return path;
+  }
+
+  static constexpr std::string_view name = "virtio-blk";
+
+  virtio::BlkCore core_;
+  virtio::MmioTransport<virtio::BlkCore> transport_;
+};
+
+static_assert(Device<VirtioBlk> && HasResources<VirtioBlk> && HasMmio<VirtioBlk> && HasPresence<VirtioBlk>);
+
+}  // namespace axvm::inline v1

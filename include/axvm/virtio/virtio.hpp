@@ -1,0 +1,16 @@
+#pragma once
+
+/// Everything in virtio/: the devices, and what new ones are made of.
+
+#include <axvm/virtio/bits.hpp>
+#include <axvm/virtio/blk.hpp>
+#include <axvm/virtio/blk_core.hpp>
+#include <axvm/virtio/blk_request.hpp>
+#include <axvm/virtio/chain.hpp>
+#include <axvm/virtio/mmio.hpp>
+#include <axvm/virtio/mmio_acpi.hpp>
+#include <axvm/virtio/mmio_registers.hpp>
+#include <axvm/virtio/queue.hpp>
+#include <axvm/virtio/ring.hpp>
+#include <axvm/virtio/segments.hpp>
+#include <axvm/virtio/transport.hpp>
