@@ -16,6 +16,7 @@ struct BootE820Entry {
   std::uint32_t size_low = 0, size_high = 0;
   std::uint32_t type = 0;
 
+  /// A range in this form.
   static constexpr BootE820Entry of(E820Range const& range) {
     return {.addr_low = static_cast<std::uint32_t>(range.base),
             .addr_high = static_cast<std::uint32_t>(range.base >> 32),
@@ -23,6 +24,7 @@ struct BootE820Entry {
             .size_high = static_cast<std::uint32_t>(range.size >> 32),
             .type = static_cast<std::uint32_t>(range.type)};
   }
+  /// The range it stands for.
   [[nodiscard]] constexpr E820Range range() const {
     return {.base = addr_low | static_cast<std::uint64_t>(addr_high) << 32,
             .size = size_low | static_cast<std::uint64_t>(size_high) << 32,

@@ -61,14 +61,14 @@ class BzImage {
   static constexpr bool is_power_of_two(std::uint64_t value) { return value != 0 && (value & (value - 1)) == 0; }
   static Result<SetupHeader> read_header(ConstBytes file);
   static std::string_view read_version_text(ConstBytes setup, SetupHeader const& header);
-  static std::unexpected<Error> not_a_bzimage(ConstBytes file, std::string_view why);
+  static std::unexpected<Error> not_a_bzimage(ConstBytes file, Text<127> const& why);
 
   SetupHeader header_;
   ConstBytes protected_mode_;
   std::string_view kernel_version_;
 };
 
-inline std::unexpected<Error> BzImage::not_a_bzimage(ConstBytes file, std::string_view why) {
+inline std::unexpected<Error> BzImage::not_a_bzimage(ConstBytes file, Text<127> const& why) {
   std::uint32_t magic = load<std::uint32_t>(file, 0).value_or(0);
   Text<511> hint = "give the compressed kernel that distributions install as /boot/vmlinuz-*";
   if (magic == 0x464c'457f) hint = "this is an ELF file (vmlinux?); give the bzImage that was made from it";

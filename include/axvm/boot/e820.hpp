@@ -24,10 +24,11 @@ enum class E820Type : std::uint32_t {
 
 /// One range of the address map.
 struct E820Range {
-  GuestAddress base = 0;
-  std::uint64_t size = 0;  ///< bytes; base + size does not exceed 2^64 - 1
-  E820Type type = E820Type::AddressRangeMemory;
+  GuestAddress base = 0;                         ///< first byte
+  std::uint64_t size = 0;                        ///< bytes; base + size does not exceed 2^64 - 1
+  E820Type type = E820Type::AddressRangeMemory;  ///< what is there
 
+  /// One past the last byte.
   [[nodiscard]] constexpr GuestAddress end() const { return base + size; }
   friend constexpr bool operator==(E820Range const&, E820Range const&) = default;
 };

@@ -12,7 +12,7 @@ namespace axvm::inline v1::boot {
 struct FlatImage {
   ConstBytes code;                 ///< entered at its first byte
   GuestAddress address = 0x10000;  ///< where it is loaded; below 1 MiB for Real16, below 4 GiB for the others
-  Entry entry = Entry::Long64;
+  Entry entry = Entry::Long64;     ///< any of the three modes
 };
 
 /// Puts raw code into guest memory and says how to enter it: the mode of `image.entry`, interrupts off, all general

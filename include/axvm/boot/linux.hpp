@@ -20,23 +20,23 @@ namespace axvm::inline v1::boot {
 
 /// What to boot: the bytes of the files, and the command line without its final zero.
 struct LinuxImage {
-  ConstBytes kernel;         ///< a bzImage
-  ConstBytes initrd;         ///< may be empty
-  std::string_view cmdline;  ///< no zero byte inside; at most as long as the kernel says
-  Entry entry = Entry::Long64;
+  ConstBytes kernel;            ///< a bzImage
+  ConstBytes initrd;            ///< may be empty
+  std::string_view cmdline;     ///< no zero byte inside; at most as long as the kernel says
+  Entry entry = Entry::Long64;  ///< Long64 or Protected32
 };
 
 /// Everything a Linux load decides, before anything is written. The views are those of the LinuxImage.
 struct LinuxPlan {
-  BzImage image;
-  Entry entry = Entry::Long64;
+  BzImage image;                ///< the kernel, taken apart
+  Entry entry = Entry::Long64;  ///< how it is entered
   GuestAddress kernel = 0;      ///< where the protected-mode code goes, and runs
   std::uint64_t footprint = 0;  ///< bytes from there on that belong to the kernel until it knows the memory map
   std::uint64_t alignment = 0;  ///< the alignment that was kept
   GuestAddress initrd = 0;      ///< 0 when there is none
-  ConstBytes initrd_bytes;
-  std::string_view cmdline;
-  E820Map e820;
+  ConstBytes initrd_bytes;      ///< the initrd
+  std::string_view cmdline;     ///< the command line
+  E820Map e820;                 ///< what the guest is told of its memory
 };
 
 namespace detail {

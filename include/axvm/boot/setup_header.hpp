@@ -20,7 +20,8 @@ inline constexpr ProtocolVersion newest_protocol = 0x020f;
 /// A protocol version as its documentation writes it: 0x020f is "2.15".
 constexpr Text<15> protocol_text(ProtocolVersion version) {
   unsigned minor = version & 0xffu;
-  return text<15>(version >> 8, minor < 10 ? ".0" : ".", minor);
+  if (minor < 10) return text<15>(version >> 8, ".0", minor);
+  return text<15>(version >> 8, ".", minor);
 }
 
 /// The setup header with the byte before it and the room after it: bytes 0x1f0 to 0x28f of the kernel file and of

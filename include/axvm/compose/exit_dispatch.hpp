@@ -50,7 +50,8 @@ struct ExitDispatch {
     } else if constexpr (Reason == ExitReason::Halt) {
       return Action::Stop;
     } else if constexpr (Reason == ExitReason::Shutdown) {
-      return Action::Reset;
+      // What a PC's chipset makes of a triple fault; where there is none, somebody wants to see the registers.
+      return BoardType::Composition::CpuProfileType::platform == Platform::Pc ? Action::Reset : Action::Fail;
     } else if constexpr (Reason == ExitReason::SystemEvent) {
       return vcpu.system_event();
     } else if constexpr (Reason == ExitReason::Hypercall) {

@@ -18,7 +18,7 @@ struct PlacedClaim {
   std::size_t index = 0;   ///< index in the device's own claims
 };
 
-/// The lines given to floating claims, in this order. Left out: 0 (timer), 2 (the timer's pin), 9 (SCI) and those
+/// The lines given to floating claims, in this order. Left out: 0 (timer), 2 (the PC's cascade), 9 (SCI) and those
 /// that PC hardware at a fixed place uses come last, free only when no device claims them.
 inline constexpr std::array<std::uint8_t, 21> floating_lines{5,  6,  7,  10, 11, 12, 14, 15, 16, 17, 18,
                                                              19, 20, 21, 22, 23, 13, 3,  4,  1,  8};
@@ -150,7 +150,7 @@ template <class... Ds>
 consteval auto all_claims(Devices<Ds...>) {
   std::array<PlacedClaim, (std::size_t{0} + ... + Ds::claims.list.size())> all{};
   std::size_t n = 0, device = 0;
-  auto add = [&](auto const& list) {
+  [[maybe_unused]] auto add = [&](auto const& list) {
     for (std::size_t i = 0; i < list.size(); ++i) all[n++] = {list[i], device, i};
     ++device;
   };

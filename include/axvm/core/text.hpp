@@ -5,8 +5,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <type_traits>
 
 namespace axvm::inline v1 {
+
+/// What reads as a string.
+template <class S>
+concept StringLike = std::convertible_to<S const&, std::string_view>;
+
+/// A string as a string_view; the length of a literal is known without strlen, which a freestanding image has not.
+template <StringLike S>
+constexpr std::string_view view_of(S const& string) {
+  if constexpr (std::is_array_v<S>) return {string, std::extent_v<S> - 1};
+  else return string;
+}
 
 /// Text of at most `Capacity` bytes, stored in place: no allocation, usable in constant expressions and without a
 /// C library. What does not fit is cut off and `truncated()` says so; the text never holds half of a number.
@@ -15,9 +27,9 @@ class Text {
  public:
   constexpr Text() = default;
   /// From anything that reads as a string: a literal, a string_view, a std::string, a Text of another capacity.
-  template <std::convertible_to<std::string_view> String>
+  template <StringLike String>
   constexpr Text(String const& string) {  // NOLINT(google-explicit-constructor)
-    append(std::string_view(string));
+    append(string);
   }
 
   [[nodiscard]] constexpr std::string_view view() const { return {bytes_.data(), size_}; }
@@ -29,11 +41,13 @@ class Text {
   [[nodiscard]] constexpr bool truncated() const { return truncated_; }
   [[nodiscard]] static constexpr std::size_t capacity() { return Capacity; }
 
-  constexpr Text& append(std::string_view text) {
+  template <StringLike String>
+  constexpr Text& append(String const& string) {
+    const std::string_view added = view_of(string);
     std::size_t room = Capacity - size_;
-    if (text.size() > room) truncated_ = true;
-    std::size_t count = text.size() < room ? text.size() : room;
-    for (std::size_t i = 0; i < count; ++i) bytes_[size_ + i] = text[i];
+    if (added.size() > room) truncated_ = true;
+    std::size_t count = added.size() < room ? added.size() : room;
+    for (std::size_t i = 0; i < count; ++i) bytes_[size_ + i] = added[i];
     size_ += count;
     return *this;
   }
@@ -57,9 +71,9 @@ class Text {
     return append_number(value, 16);
   }
 
-  template <std::convertible_to<std::string_view> Other>
+  template <StringLike Other>
   friend constexpr bool operator==(Text const& a, Other const& b) {
-    return a.view() == std::string_view(b);
+    return a.view() == view_of(b);
   }
 
  private:
@@ -83,14 +97,6 @@ class Text {
   bool truncated_ = false;
 };
 
-namespace detail {
-template <std::size_t Capacity, class Part>
-constexpr void append_part(Text<Capacity>& out, Part const& part) {
-  if constexpr (requires { out.append(part); }) out.append(part);
-  else out.append(std::string_view(part));
-}
-}  // namespace detail
-
 /// A number that `text()` shows in hexadecimal.
 struct Hex {
   std::uint64_t value = 0;
@@ -102,7 +108,7 @@ constexpr Text<Capacity> text(Parts const&... parts) {
   Text<Capacity> out;
   auto one = [&out](auto const& part) {
     if constexpr (std::same_as<std::remove_cvref_t<decltype(part)>, Hex>) out.append_hex(part.value);
-    else detail::append_part(out, part);
+    else out.append(part);
   };
   (one(parts), ...);
   return out;

@@ -10,8 +10,8 @@ namespace axvm::inline v1 {
 /// idea of QEMU's isa-debug-exit, whose port it has by default; the value is the program's to interpret.
 ///
 ///     using M = axvm::Machine<axvm::Portable, axvm::Devices<axvm::DebugExit>>;
-///     // after the run, in the guest: outl(code, 0xf4)
-///     if (auto const& exit = machine.device<axvm::DebugExit>(); exit.written()) return exit.value();
+///     // the guest: outl(code, 0xf4); the program, after the run:
+///     if (auto const* exit = machine.device<axvm::DebugExit>(); exit->written()) return exit->value();
 ///
 /// Modelled: a write of any width at any of the four ports stops the machine. The first value stays, also where other
 /// processors write before they are stopped. Reads are all-ones.

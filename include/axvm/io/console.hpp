@@ -65,8 +65,8 @@ class Console {
   std::size_t read(Bytes into) {
     std::array<std::byte, 64> raw;
     std::size_t kept = 0;
-    while (input_open_ && kept == 0 && ready(input_.get(), POLLIN)) {
-      const std::size_t most = std::min(raw.size(), into.size());
+    const std::size_t most = std::min(raw.size(), into.size());
+    while (most != 0 && input_open_ && kept == 0 && ready(input_.get(), POLLIN)) {
       const ssize_t got = retry_interrupted([&] { return ::read(input_.get(), raw.data(), most); });
       if (got < 0 && errno == EAGAIN) return 0;
       if (got <= 0) {
@@ -75,7 +75,6 @@ class Console {
       }
       for (ssize_t i = 0; i < got; ++i)
         if (passes(raw[static_cast<std::size_t>(i)])) into[kept++] = raw[static_cast<std::size_t>(i)];
-      if (most == 0) return 0;
     }
     return kept;
   }

@@ -27,6 +27,7 @@ Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& m
   platform.processors = processors;
   platform.local_apic = map.local_apic;
   platform.io_apic = map.io_apic;
+  platform.overrides = {};  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own
   platform.sci = AcpiPower::sci_interrupt;
   platform.pm1a_event = AcpiPower::pm1a_event_block;
   platform.pm1a_control = AcpiPower::pm1a_control_block;

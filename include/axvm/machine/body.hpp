@@ -195,7 +195,7 @@ class MachineBody {
   /// Whether a device of the list hands this work to the hypervisor.
   static constexpr bool offloads(Offload offload) {
     return []<class... Ds>(Offload wanted, Devices<Ds...>) {
-      auto one = [wanted]<class D>(std::type_identity<D>) {
+      [[maybe_unused]] auto one = [wanted]<class D>(std::type_identity<D>) {
         if constexpr (is_offloaded<H, D>()) return D::offload == wanted;
         else return false;
       };

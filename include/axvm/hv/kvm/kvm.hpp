@@ -8,6 +8,7 @@
 #include <memory>
 
 #include <axvm/hv/hypervisor.hpp>
+#include <axvm/hv/kvm/quirks.hpp>
 #include <axvm/hv/kvm/requirements.hpp>
 #include <axvm/hv/kvm/vm.hpp>
 
@@ -63,6 +64,7 @@ class Kvm {
     }
     if (::ioctl(device_.get(), KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0)
       if (CpuidEntry* features = table.find(cpuid::FEATURES)) features->ecx |= cpuid::ECX_TSC_DEADLINE;
+    if (host_is_tcg()) hide_xsave(table);
     return table;
   }
 

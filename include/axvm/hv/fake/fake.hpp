@@ -1,0 +1,167 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <axvm/hv/fake/script.hpp>
+#include <axvm/hv/hypervisor.hpp>
+
+namespace axvm::fake::inline v1 {
+
+/// A change of an interrupt line, as the fake recorded it.
+struct LineChange {
+  std::uint64_t line = 0;
+  bool level = false;
+
+  friend bool operator==(LineChange const&, LineChange const&) = default;
+};
+
+/// What happened while a script ran. Shared by the hypervisor and the test that looks at it.
+struct Recorder {
+  std::mutex mutex;
+  std::vector<std::uint64_t> reads;    ///< what loads and INs got, in order
+  std::vector<LineChange> interrupts;  ///< what devices did with their lines, in order
+  std::vector<CpuidTable> cpuid;       ///< what each processor was given
+  EntryState entry;                    ///< where the first processor was told to start
+};
+
+/// A processor that plays its script.
+class Vcpu {
+ public:
+  Vcpu(std::shared_ptr<Script const> script, std::shared_ptr<Recorder> recorder)
+      : script_(std::move(script)), recorder_(std::move(recorder)) {}
+
+  static constexpr std::uint32_t code(ExitReason reason) { return static_cast<std::uint32_t>(reason); }
+
+  std::uint32_t run() {
+    if (__atomic_load_n(&interrupted_, __ATOMIC_RELAXED)) return code(ExitReason::Interrupted);
+    collect();
+    if (script_ == nullptr || next_ == script_->size()) return code(ExitReason::Halt);
+    Step const& step = (*script_)[next_++];
+    data_.assign(std::size_t{step.count} * step.width + 8, std::byte{0xaa});  // not zeros: stale bytes must not show
+    for (std::size_t i = 0; i < step.values.size(); ++i)
+      std::memcpy(data_.data() + i * step.width, &step.values[i], step.width);
+    current_ = &step;
+    return code(step.reason);
+  }
+
+  void interrupt() { __atomic_store_n(&interrupted_, true, __ATOMIC_RELAXED); }
+
+  [[nodiscard]] IoExit io() {
+    return {static_cast<std::uint16_t>(current_->address), current_->width, current_->is_write, current_->count,
+            data_.data()};
+  }
+  [[nodiscard]] MmioExit mmio() { return {current_->address, current_->width, current_->is_write, data_.data()}; }
+  [[nodiscard]] Action system_event() { return Action::PowerOff; }
+  void refuse_hypercall() {}
+  void refuse_msr() {}
+
+  [[nodiscard]] Result<> set_cpuid(CpuidTable const& table) {
+    recorder_->cpuid.push_back(table);
+    return {};
+  }
+  [[nodiscard]] Result<> set_entry(EntryState const& entry) {
+    recorder_->entry = entry;
+    return {};
+  }
+  [[nodiscard]] Result<GeneralRegisters> general() { return recorder_->entry.general; }
+  [[nodiscard]] Result<SystemRegisters> system() { return recorder_->entry.system; }
+  [[nodiscard]] Text<1023> describe_failure() {
+    return text<1023>("scripted ", name_of(current_ != nullptr ? current_->reason : ExitReason::Other));
+  }
+
+ private:
+  /// Notes what the last read brought: a guest sees it when it goes on.
+  void collect() {
+    if (current_ != nullptr && !current_->is_write && current_->width != 0) {
+      const std::lock_guard guard(recorder_->mutex);
+      for (std::uint32_t i = 0; i < current_->count; ++i) {
+        std::uint64_t value = 0;
+        std::memcpy(&value, data_.data() + std::size_t{i} * current_->width, current_->width);
+        recorder_->reads.push_back(value);
+      }
+    }
+    current_ = nullptr;
+  }
+
+  std::shared_ptr<Script const> script_;
+  std::shared_ptr<Recorder> recorder_;
+  std::vector<std::byte> data_;
+  std::size_t next_ = 0;
+  Step const* current_ = nullptr;
+  bool interrupted_ = false;
+};
+
+/// A machine whose processors play scripts.
+class Vm {
+ public:
+  using Vcpu = fake::Vcpu;
+
+  Vm(std::shared_ptr<Script const> script, std::shared_ptr<Recorder> recorder)
+      : script_(std::move(script)), recorder_(std::move(recorder)) {}
+
+  [[nodiscard]] Result<> map(unsigned, GuestRegion const&) { return {}; }
+  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index) {
+    return Vcpu(index == 0 ? script_ : std::shared_ptr<Script const>(), recorder_);
+  }
+  [[nodiscard]] Result<IrqLine> connect(Claim const& irq) {
+    lines_.push_back(std::make_unique<Line>(Line{irq.base, recorder_}));
+    return IrqLine(lines_.back().get(), [](void* self, bool level) {
+      auto& line = *static_cast<Line*>(self);
+      const std::lock_guard guard(line.recorder->mutex);
+      line.recorder->interrupts.push_back({line.number, level});
+    });
+  }
+  /// There are none: every write arrives as an access.
+  [[nodiscard]] Result<int> doorbell(GuestAddress, std::uint8_t, std::uint64_t) {
+    return failure(ErrorCode::Unsupported, "register a doorbell: the fake hypervisor has none");
+  }
+
+ private:
+  struct Line {
+    std::uint64_t number;
+    std::shared_ptr<Recorder> recorder;
+  };
+
+  std::shared_ptr<Script const> script_;
+  std::shared_ptr<Recorder> recorder_;
+  std::vector<std::unique_ptr<Line>> lines_;
+};
+
+/// A hypervisor without hardware: plays a list of exits, so that any machine and any device can be tested anywhere.
+class Fake {
+ public:
+  using Vm = fake::Vm;
+
+  Fake() = default;
+  /// Plays `script` from the beginning each time a machine is built.
+  explicit Fake(Script script) : script_(std::make_shared<Script const>(std::move(script))) {}
+
+  [[nodiscard]] static Result<Fake> open() { return Fake(); }
+  /// It takes nothing over: every device's own model runs.
+  static constexpr bool offloads(Offload) { return false; }
+  [[nodiscard]] Result<Vm> create_vm(VmPlan const&) { return Vm(script_, recorder_); }
+  /// A processor with the basic leaves and no features.
+  [[nodiscard]] Result<CpuidTable> supported_cpuid() {
+    CpuidTable table;
+    for (const std::uint32_t leaf : {0u, cpuid::FEATURES, cpuid::TOPOLOGY})
+      (void)table.add({.function = leaf, .eax = leaf == 0 ? cpuid::TOPOLOGY : 0});
+    return table;
+  }
+
+  /// What happened; valid as long as anything of this hypervisor lives.
+  [[nodiscard]] Recorder& recorder() const { return *recorder_; }
+  /// The same, to keep when the hypervisor is handed to a machine.
+  [[nodiscard]] std::shared_ptr<Recorder> share_recorder() const { return recorder_; }
+
+ private:
+  std::shared_ptr<Script const> script_;
+  std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
+};
+static_assert(Hypervisor<Fake>);
+
+}  // namespace axvm::fake::inline v1
