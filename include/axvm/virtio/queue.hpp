@@ -115,7 +115,8 @@ class Queue {
   /// Hands a chain back: at least `written` bytes of it were written, from its first writable byte on, and never more
   /// than it has writable ones. The driver sees it after publish(). A head that is not in flight is ignored.
   void push(std::uint16_t head, std::uint32_t written) {
-    if (!running_ || head >= state_->size || (in_flight_[head / 64] & ~returned_[head / 64] & bit(head)) == 0) return;
+    if (!running_ || head >= state_->size || head / 64 >= in_flight_.size()) return;
+    if ((in_flight_[head / 64] & ~returned_[head / 64] & bit(head)) == 0) return;
     auto index = static_cast<std::uint16_t>(state_->used_index + unpublished_);
     std::byte* element = device_ + RingLayout::ring + sizeof(UsedElement) * (index & (state_->size - 1));
     store_relaxed(element + offsetof(UsedElement, id), std::uint32_t{head});

@@ -1,0 +1,15 @@
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+#include <axvm/hv/kvm/kvm.hpp>
+
+int main(int argc, char** argv) {
+  if (auto kvm = axvm::kvm::Kvm::open(); !kvm) {
+    std::printf("no usable KVM on this machine: %s\n", kvm.error().operation.c_str());
+    return 77;
+  }
+  doctest::Context context(argc, argv);
+  return context.run();
+}

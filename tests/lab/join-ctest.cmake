@@ -1,0 +1,68 @@
+# cmake -DROOT=DIR -DPRESETS=a;b -DCTEST=ctest -P join-ctest.cmake
+#
+# Writes ROOT/build/tests/CTestTestfile.cmake: the tests of all these presets' builds as one list, each with its
+# preset's name before its own, so that one run of ctest and one closing line cover them all.
+
+function(bracketed out text)
+  set(${out} "[==[${text}]==]" PARENT_SCOPE)
+endfunction()
+
+set(file "")
+foreach(preset IN LISTS PRESETS)
+  execute_process(COMMAND ${CTEST} --test-dir ${ROOT}/build/${preset} --show-only=json-v1
+                  OUTPUT_VARIABLE json COMMAND_ERROR_IS_FATAL ANY)
+  string(JSON tests GET "${json}" tests) # alone it is quicker to search than with its backtraces
+  string(JSON count LENGTH "${tests}")
+  set(index 0)
+  while(index LESS count)
+    string(JSON test GET "${tests}" ${index})
+    math(EXPR index "${index} + 1")
+    string(JSON name GET "${test}" name)
+    bracketed(name "${preset}/${name}")
+
+    string(APPEND file "add_test(${name}")
+    string(JSON words ERROR_VARIABLE none LENGTH "${test}" command)
+    if(none)
+      string(APPEND file " not-built") # ctest then says that it found no program
+    else()
+      set(word 0)
+      while(word LESS words)
+        string(JSON value GET "${test}" command ${word})
+        bracketed(value "${value}")
+        string(APPEND file " ${value}")
+        math(EXPR word "${word} + 1")
+      endwhile()
+    endif()
+    string(APPEND file ")\n")
+
+    string(JSON properties ERROR_VARIABLE none LENGTH "${test}" properties)
+    if(none)
+      continue()
+    endif()
+    set(property 0)
+    while(property LESS properties)
+      string(JSON key GET "${test}" properties ${property} name)
+      string(JSON type TYPE "${test}" properties ${property} value)
+      string(JSON value GET "${test}" properties ${property} value)
+      if(type STREQUAL "ARRAY")
+        set(list "")
+        string(JSON items LENGTH "${value}")
+        set(item 0)
+        while(item LESS items)
+          string(JSON element GET "${value}" ${item})
+          string(REPLACE ";" "\\;" element "${element}")
+          if(key MATCHES "^(DEPENDS|FIXTURES_.*)$") # names of tests and fixtures, of the same preset
+            set(element "${preset}/${element}")
+          endif()
+          list(APPEND list "${element}")
+          math(EXPR item "${item} + 1")
+        endwhile()
+        set(value "${list}")
+      endif()
+      bracketed(value "${value}")
+      string(APPEND file "set_tests_properties(${name} PROPERTIES ${key} ${value})\n")
+      math(EXPR property "${property} + 1")
+    endwhile()
+  endwhile()
+endforeach()
+file(WRITE "${ROOT}/build/tests/CTestTestfile.cmake" "${file}")
