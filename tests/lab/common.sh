@@ -12,7 +12,7 @@ export PATH=$PATH:/usr/sbin:/sbin # depmod, mkfs.ext4 and debugfs live there, an
 # The Debian packages the project needs; this is the only list of them.
 packages_build=(g++ cmake ninja-build ccache libboost1.81-dev libcli11-dev libtomlplusplus-dev libfmt-dev liburing-dev
   doctest-dev)
-packages_test=(clang-19 libclang-rt-19-dev clang-format-19 acpica-tools binutils nasm python3-minimal shellcheck)
+packages_test=(clang-19 libclang-rt-19-dev clang-format-19 acpica-tools binutils nasm python3)
 packages_lab=(qemu-system-x86 busybox-static cpio kmod e2fsprogs xz-utils zstd)
 
 # die [-STATUS] MESSAGE: one line, then the end
@@ -198,7 +198,7 @@ u8() { od -An -tu1 -j "$2" -N 1 "$1" | tr -d ' '; }
 u16() { od -An -tu2 -j "$2" -N 2 "$1" | tr -d ' '; }
 u32() { od -An -tu4 -j "$2" -N 4 "$1" | tr -d ' '; }
 
-is_bzimage() { [[ -r $1 && $(dd if="$1" bs=1 skip=514 count=4 2>/dev/null) == HdrS ]]; }
+is_bzimage() { [[ -r $1 && $(dd if="$1" bs=1 skip=514 count=4 2>/dev/null | tr -d '\0') == HdrS ]]; }
 
 # bzimage_release FILE: what `uname -r` will say  ([linux/boot] kernel_version)
 bzimage_release() {
@@ -208,8 +208,8 @@ bzimage_release() {
   dd if="$1" bs=1 skip=$((at + 0x200)) count=128 2>/dev/null | tr '\0' '\n' | head -n 1 | cut -d ' ' -f 1
 }
 
-# bzimage_payload FILE TO: the ELF kernel inside a bzImage. Under emulation the kernel's own XZ decompressor takes 9 s,
-# xz here 1 s, once.  ([linux/boot] payload_offset, payload_length; the last 4 bytes are the unpacked size)
+# bzimage_payload FILE TO: the ELF kernel inside a bzImage
+# ([linux/boot] payload_offset, payload_length; the last 4 bytes are the unpacked size)
 bzimage_payload() {
   local -i sects offset length
   sects=$(u8 "$1" $((0x1f1)))
@@ -230,7 +230,7 @@ module_files() {
   shift
   for name; do
     modprobe -d "${modules%/lib/modules/*}" -S "${modules##*/}" --show-depends "$name" 2>/dev/null || true
-  done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }'
+  done | awk 'sub(/^insmod +/, "") { sub(/ +$/, ""); if (!seen[$0]++) print }'
 }
 
 # make_initrd OUTPUT INIT MODULES_DIR NAME...: busybox, INIT as /init, and the modules, listed in /modules/order in
@@ -252,6 +252,8 @@ pack_initrd() {
   shift 4
   [[ $(cat "$out.key" 2>/dev/null) != "$key" ]] || return 0
   tree=$(mktemp -d "$lab/initrd.XXXXXX")
+  # shellcheck disable=SC2064
+  trap "rm -rf ${tree@Q}" EXIT # of with_lock
   mkdir -p "$tree"/{bin,dev,etc,mnt,modules,proc,root,run,sbin,sys,tmp}
   cp /bin/busybox "$tree/bin/"
   ln -s busybox "$tree/bin/sh"
@@ -263,7 +265,6 @@ pack_initrd() {
     done < <(module_files "$modules" "$@")
   fi
   (cd "$tree" && find . -mindepth 1 -printf '%P\n' | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$out.part"
-  rm -rf "$tree"
   rm -f "$out.key"
   mv "$out.part" "$out"
   printf '%s\n' "$key" >"$out.key"

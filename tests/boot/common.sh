@@ -1,0 +1,37 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2034 # its variables are for those who source it
+# What the boot tests share. To be sourced; XV2_VMM names the monitor under test.
+
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/../lab/common.sh"
+[[ -x ${XV2_VMM:-} ]] || die "XV2_VMM does not name a monitor"
+export AXVM_XV2_VMM=$XV2_VMM
+
+mkdir -p "$lab"
+scratch=$(mktemp -d "$lab/test.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+
+# boot [OPTION...]: boot-linux, its standard error kept for the report of a failure
+boot() { timeout --foreground 240 "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null; }
+
+# expect TEXT PATTERN: the text has a line that matches
+expect() {
+  grep -qE -- "$2" <<<"$1" || {
+    printf 'no line matches %s in:\n%s\n' "$2" "$1"
+    exit 1
+  }
+}
+
+# refuse TEXT PATTERN: no line matches
+refuse() {
+  ! grep -E -- "$2" <<<"$1" || {
+    printf 'unexpected (%s) in:\n%s\n' "$2" "$1"
+    exit 1
+  }
+}
+
+# make_image FILE SIZE [DIR]: an ext4 file system in a file
+make_image() {
+  truncate -s "$2" "$1"
+  mkfs.ext4 -q -F -E root_owner=0:0 ${3:+-d "$3"} "$1"
+}

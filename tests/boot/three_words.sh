@@ -1,0 +1,14 @@
+#!/bin/bash
+# three_words.sh PROGRAM: Machine<IvyBridgeXv2, Devices<Uart8250, Pit8254, VirtioBlk>>, in exactly this spelling, boots
+# Linux and powers off.
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+files=$(fetch_kernel cloud)
+kernel=${files%%$'\n'*} modules=${files##*$'\n'}
+initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+mkdir "$scratch/content"
+echo 'echo "hello from three words"' >"$scratch/content/run.sh"
+make_image "$scratch/disk.img" 32M "$scratch/content"
+output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$1" "$kernel" "$initrd" "$scratch/disk.img" </dev/null)
+expect "$output" '^hello from three words'
+expect "$output" '^powered off$'
+[[ $(debugfs -R 'cat /status' "$scratch/disk.img" 2>/dev/null) == 0 ]]
