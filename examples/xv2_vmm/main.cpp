@@ -5,13 +5,14 @@
 #include <thread>
 
 #include <axvm/axvm.hpp>
+#include <axvm/compose/settings.hpp>
 
 #include "options.hpp"
 
 namespace {
 
-using Xv2 = axvm::Machine<axvm::IvyBridgeXv2,
-                          axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<xv2::max_disks, axvm::VirtioBlk>>>;
+using Xv2 =
+    axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>>>;
 
 /// One line on standard error; a raw terminal needs the carriage return.
 void say(axvm::Severity severity, std::string_view message) {
@@ -23,19 +24,6 @@ void say(axvm::Severity severity, std::string_view message) {
 int fail(axvm::Error const& error) {
   say(error.severity, axvm::describe(error));
   return error.code == axvm::ErrorCode::HostMismatch ? 3 : 1;
-}
-
-/// What the command line says, as the machine's settings.
-template <std::size_t... Is>
-Xv2::Config configure(xv2::Options const& options, std::index_sequence<Is...>) {
-  Xv2::Config config{
-      .memory = options.memory, .vcpus = options.vcpus, .host_check = options.host_check, .reboot = options.reboot};
-  auto attach = [](auto& disk, xv2::Disk const& wanted) {
-    disk.path = wanted.path;
-    disk.read_only = wanted.read_only;
-  };
-  ((Is < options.disks.size() ? attach(config.of<axvm::VirtioBlk, Is>(), options.disks[Is]) : void()), ...);
-  return config;
 }
 
 /// The signals that ask for an end, handled one after the other on a thread of their own. Blocks them in the calling
@@ -83,7 +71,17 @@ class EndSignals {
   std::atomic<int> forced_{0};
 };
 
-int run(xv2::Options const& options) {
+/// Prints the machine and starts nothing.
+int describe(Xv2::Config const& config, std::string_view format) {
+  const axvm::Description machine = Xv2::description(config);
+  const std::string out = format == "json"  ? axvm::describe_json(machine)
+                          : format == "svg" ? axvm::describe_svg(machine)
+                                            : axvm::describe_text(machine);
+  const bool written = std::fputs(out.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
+  return written ? 0 : 1;
+}
+
+int run(Xv2::Config const& config, xv2::Options const& options) {
   EndSignals signals;
   ::signal(SIGPIPE, SIG_IGN);  // a console that nobody reads any more is not the guest's end
 
@@ -92,13 +90,11 @@ int run(xv2::Options const& options) {
     if (severity != axvm::Severity::Info || *static_cast<unsigned const*>(verbose) > 0) say(severity, message);
   };
   unsigned verbose = options.verbose;
-  auto machine =
-      Xv2::create(configure(options, std::make_index_sequence<xv2::max_disks>{}), host.host(), {&verbose, log});
+  auto machine = Xv2::create(config, host.host(), {&verbose, log});
   if (!machine) return fail(machine.error());
 
-  auto linux_boot = axvm::LinuxBoot::open({.kernel = options.kernel,
-                                           .initrd = options.initrd,
-                                           .cmdline = options.cmdline});
+  auto linux_boot = axvm::LinuxBoot::open(
+      {.kernel = options.guest.kernel, .initrd = options.guest.initrd, .cmdline = options.cmdline()});
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
 
@@ -114,7 +110,9 @@ int run(xv2::Options const& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  auto parsed = xv2::parse_options(argc, argv);
+  Xv2::Config config;
+  const auto parsed = xv2::parse_options(argc, argv, axvm::machine_settings<Xv2>(config));
   if (int const* status = std::get_if<int>(&parsed)) return *status;
-  return run(std::get<xv2::Options>(parsed));
+  xv2::Options const& options = std::get<xv2::Options>(parsed);
+  return options.describe.empty() ? run(config, options) : describe(config, options.describe);
 }

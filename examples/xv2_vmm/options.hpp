@@ -1,36 +1,41 @@
 #pragma once
 
-#include <cstdint>
+#include <span>
 #include <string>
 #include <variant>
-#include <vector>
 
-#include <axvm/compose/config.hpp>
+#include <axvm/core/field.hpp>
+#include <axvm/core/setting.hpp>
+#include <axvm/host/linux_boot.hpp>
 
 namespace xv2 {
 
-/// How many --disk options the machine has room for.
-inline constexpr std::size_t max_disks = 8;
+/// What the machine boots: settings like the machine's own.
+struct Guest {
+  axvm::Path kernel;
+  axvm::Path initrd;
+  axvm::Text<axvm::max_setting_text> cmdline = axvm::default_linux_cmdline;
+  axvm::Text<axvm::max_setting_text> append;
 
-/// A disk as the command line names it: "PATH" or "PATH,ro".
-struct Disk {
-  std::string path;
-  bool read_only = false;
+  static constexpr auto fields =
+      axvm::fields(axvm::field<&Guest::kernel>{.help = "Linux kernel to boot (bzImage)", .unit = "file", .alias = 'k'},
+                   axvm::field<&Guest::initrd>{.help = "initial RAM disk", .unit = "file", .alias = 'i'},
+                   axvm::field<&Guest::cmdline>{.help = "kernel command line"},
+                   axvm::field<&Guest::append>{.help = "added to the kernel command line", .alias = 'a'});
 };
 
-/// What the command line asks for.
+/// What the command line and the machine file ask for beside the machine's settings.
 struct Options {
-  std::string kernel, initrd;
-  std::vector<Disk> disks;
-  std::uint64_t memory = 0;  ///< bytes
-  unsigned vcpus = 0;
-  std::string cmdline;
-  axvm::HostCheck host_check = axvm::HostCheck::strict;
-  bool reboot = true;
+  Guest guest;
   unsigned verbose = 0;
+  std::string describe;  ///< print the machine in this format ("text", "json", "svg") and end; empty: boot the guest
+
+  /// The whole kernel command line.
+  [[nodiscard]] std::string cmdline() const;
 };
 
-/// Reads the command line. An exit status instead of options means that everything was said (help, version, an error).
-std::variant<Options, int> parse_options(int argc, char** argv);
+/// Reads the command line and the machine file it names into `machine`, the settings of a machine. An exit status
+/// instead of options means that everything was said (help, version, the machine file, all errors).
+std::variant<Options, int> parse_options(int argc, char** argv, std::span<const axvm::Setting> machine);
 
 }  // namespace xv2

@@ -4,4 +4,5 @@
 
 #include <axvm/device/devices.hpp>
 #include <axvm/machine.hpp>
+#include <axvm/observe/observe.hpp>
 #include <axvm/virtio/virtio.hpp>

@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include <axvm/compose/compose.hpp>
 #include <axvm/machine/body.hpp>
 
 namespace axvm::inline v1 {
@@ -17,10 +18,13 @@ namespace axvm::inline v1 {
 ///     auto machine = Xv2::create(config);
 ///
 /// A handle: movable, owns everything. Calls return errors that name what failed and what to do.
-template <class Profile, class DeviceList = Devices<>, class HandlerList = Handlers<>, class H = kvm::Kvm>
+template <class Profile, class DeviceList = Devices<>, class HandlerList = Handlers<>, class Backend = kvm::Kvm>
 class Machine {
-  static_assert(detail::check_parts<Profile, H>());
-  using Body = detail::MachineBody<Profile, DeviceList, HandlerList, H>;
+  // What does not fit is said here, once and by name (compose/diagnostics.hpp); the rest goes on with parts that do.
+  using Parts = detail::MachineParts<Profile, DeviceList, HandlerList, Backend, Hypervisor<Backend>, kvm::Kvm>;
+  static_assert(machine_with<typename Parts::Fault>);
+  using H = typename Parts::Hypervisor;
+  using Body = detail::MachineBody<typename Parts::Profile, typename Parts::Devices, typename Parts::Handlers, H>;
 
  public:
   using Composition = typename Body::Composed;
@@ -28,8 +32,18 @@ class Machine {
   using Config = MachineConfig<List>;
   using Vcpu = typename H::Vm::Vcpu;
 
+  /// `N` processors, checked against the profile when the program is compiled: `Config config{.vcpus = M::vcpus<4>};`
+  template <unsigned N>
+  static constexpr unsigned vcpus = machine_with<detail::VcpuFault<typename Parts::Profile, N>> ? N : 1;
+
   /// Where every claim of every device is: device and claim index, kind, base, size. Constant.
   static constexpr auto layout = Composition::layout;
+
+  /// The machine with these settings as plain values, for people and tools: devices, places, address map. Builds and
+  /// opens nothing. `describe_text`, `describe_json` and `describe_svg` make texts and a picture of it.
+  [[nodiscard]] static constexpr Description description(Config const& config = {}) {
+    return describe_composition<Composition>(config);
+  }
 
   /// Checks the settings and the host, opens what the devices need (all errors are reported together) and reserves the
   /// guest's memory. `host` is where devices get consoles and disks from; without one the machine uses this process's

@@ -152,6 +152,7 @@ TEST_CASE("all settings that are wrong are reported together") {
   auto machine = M::create(config, host.host(), fake::Fake());
   REQUIRE(!machine);
   const std::string said = describe(machine.error());
-  for (const char* part : {"4 problems", "21 vCPUs", "1 to 20", "12345 bytes", "/does/not/exist ", "/does/not/exist/either"})
+  for (const char* part :
+       {"4 problems", "21 vCPUs", "1 to 20", "12345 bytes", "/does/not/exist ", "/does/not/exist/either"})
     CHECK_MESSAGE(said.find(part) != std::string::npos, part, " in ", said);
 }

@@ -57,7 +57,7 @@ struct EchoMachine {
     made.lines[0] = interrupt.line();
     if (doorbells) {
       made.doorbell_owner = this;
-      made.add_doorbell = [](void* self, axvm::Doorbell const& bell, axvm::Callback callback) {
+      made.add_doorbell = [](void* self, axvm::DoorbellAddress const& bell, axvm::Callback callback) {
         static_cast<EchoMachine*>(self)->bells.push_back({bell, callback});
         return true;
       };
@@ -83,7 +83,7 @@ struct EchoMachine {
 
   Ram ram;
   fakes::InterruptRecorder interrupt;
-  std::vector<std::pair<axvm::Doorbell, axvm::Callback>> bells;
+  std::vector<std::pair<axvm::DoorbellAddress, axvm::Callback>> bells;
   axvm::DeviceContext context;
   EchoCore core;
   virtio::MmioTransport<EchoCore>::State state;

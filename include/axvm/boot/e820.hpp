@@ -13,7 +13,7 @@
 
 namespace axvm::inline v1::boot {
 
-/// What a range of the address map is ([acpi/6.5] 15, table 15.2), with that table's names.
+/// What a range of the address map is ([acpi/6.5] 15, table 15.1), with that table's names.
 enum class E820Type : std::uint32_t {
   AddressRangeMemory = 1,    ///< RAM for the guest
   AddressRangeReserved = 2,  ///< not to be used

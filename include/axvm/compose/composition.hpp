@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <axvm/compose/checks.hpp>
 #include <axvm/compose/diagnostics.hpp>
 #include <axvm/compose/layout.hpp>
 #include <axvm/compose/platform.hpp>
@@ -20,7 +21,7 @@ concept HasOffload = requires {
 /// Whether device `D` is replaced by the hypervisor `H`'s own.
 template <class H, class D>
 constexpr bool is_offloaded() {
-  if constexpr (HasOffload<D>) return H::offloads(D::offload);
+  if constexpr (HasOffload<D> && requires { H::offloads(D::offload); }) return H::offloads(D::offload);
   else return false;
 }
 
@@ -33,33 +34,6 @@ struct DispatchWindow {
 };
 
 namespace detail {
-
-template <LayoutFault Fault, class List>
-consteval void report_layout() {
-  if constexpr (Fault.kind != FaultKind::None) {
-    using A = DeviceAt<Fault.a, List>;
-    using B = DeviceAt<Fault.b, List>;
-    if constexpr (Fault.kind == FaultKind::PortsOverlap) (void)PortsOverlap<A, B, Fault.where>{};
-    else if constexpr (Fault.kind == FaultKind::WindowsOverlap) (void)WindowsOverlap<A, B, Fault.where>{};
-    else if constexpr (Fault.kind == FaultKind::LineClaimedTwice) (void)LineClaimedTwice<A, B, Fault.where>{};
-    else if constexpr (Fault.kind == FaultKind::NoFreeIrq) (void)NoFreeIrq<A, Fault.where>{};
-    else if constexpr (Fault.kind == FaultKind::NoRoomForWindow) (void)NoRoomForWindow<A, Fault.where>{};
-    else if constexpr (Fault.kind == FaultKind::PortOutOfRange) (void)PortOutOfRange<A, Fault.where>{};
-    else if constexpr (Fault.kind == FaultKind::WindowOutsideHole) (void)WindowOutsideHole<A, Fault.where>{};
-    else (void)LineOutOfRange<A, Fault.where>{};
-  }
-}
-
-template <class D>
-consteval bool check_device() {
-  if constexpr (!Device<D>) (void)NotADevice<D>{};
-  return Device<D>;
-}
-
-template <class... Ds>
-consteval bool check_devices(Devices<Ds...>) {
-  return (check_device<Ds>() & ... & true);
-}
 
 template <class H, class... Ds>
 consteval std::array<bool, sizeof...(Ds)> offloaded_flags(Devices<Ds...>) {
@@ -91,27 +65,25 @@ consteval auto window_table() {
 }  // namespace detail
 
 /// Everything that follows from a machine's type before anything runs: the flat device list, where each claim is, and
-/// which devices the hypervisor `H` takes over. A wrong composition stops the compiler with one named diagnostic.
-template <CpuProfile Profile, class DeviceList, class H>
+/// which devices the hypervisor `H` takes over. A wrong composition stops the compiler with one named diagnostic. Of
+/// the hypervisor nothing is asked here: one that does not say what it `offloads` takes nothing over.
+template <class Profile, class DeviceList, class H>
 struct Composition {
-  using CpuProfileType = Profile;
+  using Parts = detail::ComposedParts<Profile, DeviceList, H>;
+  static_assert(machine_with<typename Parts::Fault::Type>);
+
+  using CpuProfileType = typename Parts::Profile;
   /// The profile's own devices, then the user's, with repeats written out.
-  using List = Flat<ImplicitDevices<Profile>, DeviceList>;
+  using List = typename Parts::List;
 
-  static_assert(detail::check_devices(List{}));
-
-  static constexpr auto placed = detail::place(detail::all_claims(List{}), Profile::address_map);
   /// Where every claim of every device is; constant.
-  static constexpr auto layout = [] {
-    detail::report_layout<placed.fault, List>();
-    return placed.claims;
-  }();
+  static constexpr auto layout = detail::placement<CpuProfileType, List>.claims;
 
   static constexpr auto offloaded = detail::offloaded_flags<H>(List{});
 
   /// Whether the machine has interrupt controllers: the platform is a PC, or something claims an interrupt.
   static constexpr bool has_interrupts = [] {
-    bool any = Profile::platform == Platform::Pc;
+    bool any = CpuProfileType::platform == Platform::Pc;
     for (PlacedClaim const& placed_claim : layout)
       any |= placed_claim.claim.kind == ClaimKind::Irq || placed_claim.claim.kind == ClaimKind::Msi;
     return any;
@@ -130,8 +102,9 @@ inline constexpr auto claims_of = [] {
 /// How many devices of the same type stand before device `I`.
 template <class Composed, std::size_t I>
 inline constexpr std::size_t instance_of = []<class... Ds>(Devices<Ds...>) {
-  std::size_t n = 0, i = 0;
-  ((n += i++ < I && std::is_same_v<Ds, DeviceAt<I, typename Composed::List>> ? 1 : 0), ...);
+  const bool same[] = {std::is_same_v<Ds, DeviceAt<I, typename Composed::List>>...};
+  std::size_t n = 0;
+  for (std::size_t i = 0; i != I; ++i) n += same[i] ? 1 : 0;
   return n;
 }(typename Composed::List{});
 

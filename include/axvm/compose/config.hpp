@@ -7,6 +7,7 @@
 #include <boost/hana/tuple.hpp>
 
 #include <axvm/compose/devices.hpp>
+#include <axvm/core/field.hpp>
 #include <axvm/core/units.hpp>
 
 namespace axvm::inline v1 {
@@ -55,5 +56,17 @@ struct MachineConfig {
     return boost::hana::at_c<index>(devices);
   }
 };
+
+/// The machine's own fields, without the devices', and what a person should know of each. The upper bound of `vcpus` is
+/// the profile's.
+template <class List>
+inline constexpr auto machine_fields = axvm::fields(
+    field<&MachineConfig<List>::memory>{
+        .help = "guest memory", .unit = "bytes", .alias = 'm', .min = MiB, .multiple_of = 4 * KiB},
+    field<&MachineConfig<List>::vcpus>{.help = "virtual CPUs", .alias = 'c', .min = 1},
+    field<&MachineConfig<List>::host_check>{.help = "on a host that does not fit the CPU profile, refuse or go on"},
+    field<&MachineConfig<List>::reboot>{.help = "start the guest again when it resets"},
+    field<&MachineConfig<List>::kick_signal>{
+        .help = "signal that interrupts virtual CPUs; 0: a real-time signal", .min = 0, .max = 64});
 
 }  // namespace axvm::inline v1

@@ -1,15 +1,14 @@
 #pragma once
 
-#include <cstddef>
+#include <type_traits>
 
-#include <axvm/compose/devices.hpp>
-#include <axvm/compose/diagnostics.hpp>
 #include <axvm/core/exit.hpp>
 
 namespace axvm::inline v1 {
 
 /// A handler for one exit reason, in place of the default. `Policy` has a static function template or function
-/// `Action handle(Vcpu&)`, called on the vCPU's own thread with the hypervisor's vCPU.
+/// `Action handle(Vcpu&)`, called on the vCPU's own thread with the hypervisor's vCPU. It is asked for its result while
+/// the machine's type is being put together, so it says `Action` and not `auto`.
 template <ExitReason Reason, class Policy>
 struct On {
   static constexpr ExitReason reason = Reason;
@@ -35,20 +34,17 @@ struct Handlers {};
 
 namespace detail {
 
+// Two handlers for one exit are a fault that the machine reports (checks.hpp); here the first one counts.
 template <class List, ExitReason Reason>
 struct HandlerFor {
   using Type = void;
 };
-template <class First, class... Rest, ExitReason Reason>
-struct HandlerFor<Handlers<First, Rest...>, Reason> {
-  using Next = typename HandlerFor<Handlers<Rest...>, Reason>::Type;
-  static consteval auto choose() {
-    if constexpr (First::reason != Reason) return static_cast<Next*>(nullptr);
-    else if constexpr (std::is_void_v<Next>) return static_cast<typename First::PolicyType*>(nullptr);
-    else return static_cast<typename TwoHandlersForOneExit<typename First::PolicyType, Next>::Type*>(nullptr);
-  }
-  using Type = std::remove_pointer_t<decltype(choose())>;
+template <class Policy, ExitReason Reason, class... Rest>
+struct HandlerFor<Handlers<On<Reason, Policy>, Rest...>, Reason> {
+  using Type = Policy;
 };
+template <class First, class... Rest, ExitReason Reason>
+struct HandlerFor<Handlers<First, Rest...>, Reason> : HandlerFor<Handlers<Rest...>, Reason> {};
 
 }  // namespace detail
 

@@ -61,14 +61,14 @@ class CpuidTable {
 
 /// Bits of CPUID that this project sets or asks for, named as the manuals name them.
 namespace cpuid {
-inline constexpr std::uint32_t FEATURES = 0x1;           ///< [intel/vol2] table 3-10, 3-11
-inline constexpr std::uint32_t CACHES = 0x4;             ///< deterministic cache parameters
-inline constexpr std::uint32_t TOPOLOGY = 0xb;           ///< extended topology enumeration
-inline constexpr std::uint32_t XSAVE = 0xd;              ///< processor extended state
-inline constexpr std::uint32_t TOPOLOGY_V2 = 0x1f;       ///< V2 extended topology enumeration
-inline constexpr std::uint32_t POWER = 0x8000'0007;      ///< [amd/vol3] E.4.6; invariant TSC
-inline constexpr std::uint32_t AMD_SIZES = 0x8000'0008;  ///< [amd/vol3] E.4.7; number of cores
-inline constexpr std::uint32_t AMD_TOPOLOGY = 0x8000'001e;
+inline constexpr std::uint32_t FEATURES = 0x1;              ///< [intel/vol2] table 3-10, 3-11
+inline constexpr std::uint32_t CACHES = 0x4;                ///< deterministic cache parameters
+inline constexpr std::uint32_t TOPOLOGY = 0xb;              ///< extended topology enumeration
+inline constexpr std::uint32_t XSAVE = 0xd;                 ///< processor extended state
+inline constexpr std::uint32_t TOPOLOGY_V2 = 0x1f;          ///< V2 extended topology enumeration
+inline constexpr std::uint32_t POWER = 0x8000'0007;         ///< [amd/vol3] E.4.6; invariant TSC
+inline constexpr std::uint32_t AMD_SIZES = 0x8000'0008;     ///< [amd/vol3] E.4.7; number of cores
+inline constexpr std::uint32_t AMD_TOPOLOGY = 0x8000'001e;  ///< [amd/vol3] E.4.16; extended APIC id
 
 inline constexpr std::uint32_t ECX_VMX = 1u << 5;
 inline constexpr std::uint32_t ECX_X2APIC = 1u << 21;

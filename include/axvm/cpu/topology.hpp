@@ -22,7 +22,7 @@ struct Topology {
 
 /// Makes every leaf that speaks of topology say the same about the vCPU `index`: 1, 4, 0xB and 0x1F of Intel,
 /// 0x80000008 and 0x8000001E of AMD. Leaves that the table does not have stay absent, but 0xB, which is added when the
-/// maximum basic leaf covers it. [intel/vol3] 9.9.3; [amd/vol3] E.4.7
+/// maximum basic leaf covers it. [intel/vol3] 9.9.3; [amd/vol3] E.4.7, E.4.16
 constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsigned index) {
   const unsigned apic_id = Topology::apic_id(index);
   const unsigned logical = 1u << topology.package_bits();

@@ -14,7 +14,7 @@
 namespace axvm::inline v1 {
 
 /// A guest write that the hypervisor turns into a callback without leaving the kernel on the vCPU's side.
-struct Doorbell {
+struct DoorbellAddress {
   std::size_t window = 0;    ///< index of the claim among the device's claims
   std::uint64_t offset = 0;  ///< within the window
   std::uint8_t width = 4;    ///< bytes
@@ -44,13 +44,13 @@ struct DeviceContext {
   MachineControl machine;  ///< power-off, reset
   /// Registers doorbells, called back like an event; returns false when the hypervisor has none, and then the write
   /// arrives as an ordinary access. Null when there never are any.
-  bool (*add_doorbell)(void* self, Doorbell const& doorbell, Callback callback) = nullptr;
+  bool (*add_doorbell)(void* self, DoorbellAddress const& doorbell, Callback callback) = nullptr;
   void* doorbell_owner = nullptr;
 
   /// The device's first (mostly only) interrupt line, or the one with the index.
   [[nodiscard]] IrqLine irq(std::size_t index = 0) const { return lines[index]; }
 
-  [[nodiscard]] bool ring_on(Doorbell const& doorbell, Callback callback) const {
+  [[nodiscard]] bool ring_on(DoorbellAddress const& doorbell, Callback callback) const {
     return add_doorbell != nullptr && add_doorbell(doorbell_owner, doorbell, callback);
   }
 };

@@ -4,6 +4,7 @@
 
 #include <axvm/device/acpi_power.hpp>
 #include <axvm/device/debug_exit.hpp>
+#include <axvm/device/feature.hpp>
 #include <axvm/device/i8042.hpp>
 #include <axvm/device/pit8254.hpp>
 #include <axvm/device/uart8250.hpp>

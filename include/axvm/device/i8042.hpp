@@ -7,7 +7,7 @@
 namespace axvm::inline v1 {
 
 /// What a PC without a keyboard still needs of the keyboard controller: the ports 0x60 and 0x64, and the reset line
-/// ([intel/8042]; the pulse commands also in [intel/ich9] 5.13).
+/// ([ibm/at] "Keyboard Controller", commands written to port 0x64).
 ///
 /// Modelled: the commands 0xf0 to 0xff with bit 0 clear (0xfe above all), which pulse the processor's reset line. The
 /// status register reads zero: no output, and the input buffer is never full, so that nobody waits before a command.

@@ -10,6 +10,7 @@
 #include <axvm/acpi/resources.hpp>
 #include <axvm/core/bytes.hpp>
 #include <axvm/core/counter.hpp>
+#include <axvm/core/field.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
@@ -41,6 +42,10 @@ class Uart8250 {
     bool enabled = true;       ///< false: the guest has no COM1
     bool flow_control = true;  ///< the peer sends only while the guest asserts RTS
   };
+  /// Help, units and short flags of the settings.
+  static constexpr auto fields =
+      axvm::fields(field<&Config::enabled>{.help = "whether the guest has the serial port COM1"},
+                   field<&Config::flow_control>{.help = "hold input back until the guest asserts RTS"});
 
   /// What stays open across resets.
   struct Resources {

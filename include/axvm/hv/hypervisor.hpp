@@ -11,6 +11,7 @@
 #include <axvm/cpu/host_facts.hpp>
 #include <axvm/cpu/registers.hpp>
 #include <axvm/device/claims.hpp>
+#include <axvm/device/feature.hpp>
 #include <axvm/device/irq_line.hpp>
 #include <axvm/device/offload.hpp>
 

@@ -21,14 +21,6 @@
 
 namespace axvm::inline v1::detail {
 
-/// Named diagnostics for the parts of a machine that are not devices.
-template <class Profile, class H>
-consteval bool check_parts() {
-  if constexpr (!CpuProfile<Profile>) (void)NotACpuProfile<Profile>{};
-  else if constexpr (!Hypervisor<H>) (void)NotAHypervisor<H>{};
-  return true;
-}
-
 /// The parts of a machine and how they fit together. Not movable: devices and threads hold addresses of its members.
 template <class Profile, class DeviceList, class HandlerList, class H>
 class MachineBody {
@@ -231,7 +223,7 @@ class MachineBody {
     return result;
   }
 
-  static bool add_doorbell(void* self, Doorbell const& doorbell, Callback callback) {
+  static bool add_doorbell(void* self, DoorbellAddress const& doorbell, Callback callback) {
     auto& owner = *static_cast<DoorbellOwner*>(self);
     auto event =
         owner.body->vm_->doorbell(owner.claims[doorbell.window].base + doorbell.offset, doorbell.width, doorbell.value);
@@ -277,6 +269,7 @@ class MachineBody {
       if (action == Action::Continue) [[likely]]
         continue;
       if (action == Action::Fail) failed_.store(&processor, std::memory_order_release);
+      if (code == Vcpu::code(ExitReason::Shutdown)) log_(Severity::Info, processor.vcpu.describe_failure());
       request(action);
     }
   }

@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include <axvm/core/field.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
@@ -26,6 +27,10 @@ class VirtioBlk {
     Path path;               ///< the disk image; none: there is no such disk
     bool read_only = false;  ///< the guest may not write, and the image is opened for reading only
   };
+  /// Help, units and short flags of the settings.
+  static constexpr auto fields = axvm::fields(
+      field<&Config::path>{.help = "disk image or block device; none: no disk", .unit = "file", .alias = 'd'},
+      field<&Config::read_only>{.help = "the guest may not write to it"});
 
   /// What is open for it as long as the machine exists.
   struct Resources {

@@ -12,7 +12,7 @@ namespace axvm::inline v1::virtio {
 
 /// A descriptor chain as a device sees it: stretches of checked guest memory, the readable ones before the writable
 /// ones ([virtio/1.2] 2.7.4.2). Where one part of a request ends and the next begins has nothing to do with where
-/// descriptors end (2.7.4.3), so devices look at both as bytes: segments.hpp.
+/// descriptors end (2.7.4), so devices look at both as bytes: segments.hpp.
 ///
 /// The room for segments is the owner's and bounds the chain; as many as the queue's maximum size are always enough,
 /// but for a buffer that runs over the seam of two adjoining memory regions, which takes one more.

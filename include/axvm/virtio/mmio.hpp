@@ -69,7 +69,7 @@ class MmioTransport {
         log_(context.log) {
     for (std::size_t i = 0; i < queue_count; ++i) {
       bells_[i] = {this, i};
-      Doorbell doorbell{
+      DoorbellAddress doorbell{
           .window = window, .offset = static_cast<std::uint64_t>(MmioRegister::QueueNotify), .width = 4, .value = i};
       // Without doorbells the write arrives at write().
       (void)context.ring_on(doorbell, Callback::to<&Bell::ring>(bells_[i]));

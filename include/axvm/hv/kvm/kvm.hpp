@@ -33,6 +33,8 @@ class Kvm {
 
   /// Which devices KVM has of its own.
   static constexpr bool offloads(Offload offload) { return offload == Offload::Pit; }
+  /// What devices may ask for by `needs`.
+  static constexpr bool has(Feature feature) { return feature == Feature::Doorbells; }
 
   [[nodiscard]] Result<Vm> create_vm(VmPlan const& plan) {
     const int most = ::ioctl(device_.get(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);

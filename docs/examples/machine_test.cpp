@@ -1,0 +1,67 @@
+#include <doctest/doctest.h>
+
+#include <axvm/axvm.hpp>
+
+using namespace axvm;
+
+namespace {
+
+// A profile of one's own: what another one says, with a lower limit.
+struct SmallPc : Portable {
+  static constexpr std::string_view name = "small PC";
+  static constexpr unsigned max_vcpus = 4;
+};
+
+// A handler of one's own: a triple fault ends the run, in place of a reset.
+struct EndOfRun {
+  template <class Vcpu>
+  static Action handle(Vcpu&) {
+    return Action::Stop;
+  }
+};
+
+using Server =
+    Machine<SmallPc, Devices<Uart8250, Pit8254, Repeat<2, VirtioBlk>>, Handlers<OnShutdown<EndOfRun>>, fake::Fake>;
+
+Result<EntryState> nothing(boot::Context const&) { return EntryState{}; }
+
+}  // namespace
+
+TEST_CASE("the layout is a constant") {
+  constexpr auto disks = [] {
+    std::array<std::uint64_t, 2> bases{};
+    std::size_t n = 0;
+    for (PlacedClaim const& placed : Server::layout)
+      if (placed.claim.kind == ClaimKind::Mmio) bases[n++] = placed.claim.base;
+    return bases;
+  }();
+  static_assert(disks == std::array<std::uint64_t, 2>{0xd000'0000, 0xd000'1000});
+  static_assert(Server::List::count == 6);  // power registers and keyboard controller, then the four that are listed
+}
+
+TEST_CASE("settings are plain aggregates") {
+  Server::Config config{.memory = 64_MiB, .vcpus = Server::vcpus<2>, .reboot = false};
+  config.of<VirtioBlk>().path = "root.ext4";
+  config.of<VirtioBlk, 1>().path = "data.ext4";
+  config.of<VirtioBlk, 1>().read_only = true;
+  CHECK(config.of<VirtioBlk>().path == "root.ext4");
+  CHECK(config.host_check == HostCheck::strict);
+}
+
+TEST_CASE("what is wrong is told at once, with the numbers") {
+  auto machine = Server::create({.memory = 1000, .vcpus = 5}, Host{}, fake::Fake());
+  REQUIRE(!machine);
+  const std::string said = describe(machine.error());
+  CHECK(said.find("use 5 vCPUs: the profile small PC takes 1 to 4") != said.npos);
+  CHECK(said.find("use 1000 bytes of guest memory") != said.npos);
+}
+
+TEST_CASE("a handler replaces the default of one exit; others keep theirs") {
+  const fake::Fake guest({fake::in(0x9999), fake::exit(ExitReason::Shutdown), fake::in(0x9999)});
+  auto machine = Server::create({.memory = 1_MiB}, Host{}, guest);
+  REQUIRE(machine->load(nothing));
+  CHECK(*machine->run() == End::Finished);
+  CHECK(guest.recorder().reads == std::vector<std::uint64_t>{0xff});  // nobody claims the port: all-ones
+  CHECK(machine->counters().unclaimed.ports.value() == 1);
+  CHECK(machine->counters().exits[static_cast<std::size_t>(ExitReason::Shutdown)].value() == 1);
+}

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <axvm/core/error.hpp>
+#include <axvm/core/setting.hpp>
+
+// Settings in a machine file, with toml++. Declarations only: one source file of the program includes toml_source.hpp,
+// which defines them, so that toml++ is compiled once however many machines there are.
+//
+// "memory" is a key of the file itself, "blk0.read_only" the key read_only of the table [blk0]. Sizes are strings such
+// as "512M", or integers in bytes; enumerations are strings; lists are arrays.
+
+namespace axvm::inline v1 {
+
+/// Sets what a machine file says. What it does not name stays as it is. Returns everything that is wrong with it, each
+/// with file, line and key: no valid TOML, unknown keys, values of the wrong type or out of range.
+[[nodiscard]] std::vector<Error> read_toml(std::string const& path, std::span<const Setting> settings);
+
+/// The same from text; `name` stands for the file in errors.
+[[nodiscard]] std::vector<Error> read_toml_text(std::string_view text, std::string_view name,
+                                                std::span<const Setting> settings);
+
+/// A complete machine file of the present values: read_toml() of it gives the same settings. Each key has its help,
+/// default and allowed values as a comment; `heading` comes first, as comment lines. (TOML is UTF-8: a text that is not
+/// makes a file that cannot be read.)
+[[nodiscard]] std::string write_toml(std::span<const Setting> settings, std::string_view heading);
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,139 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include <boost/hana/at.hpp>
+
+#include <axvm/acpi/aml.hpp>
+#include <axvm/compose/acpi_node.hpp>
+#include <axvm/compose/composition.hpp>
+#include <axvm/compose/config.hpp>
+#include <axvm/compose/settings.hpp>
+#include <axvm/core/address_map.hpp>
+#include <axvm/core/names.hpp>
+#include <axvm/cpu/profile.hpp>
+#include <axvm/device/placement.hpp>
+
+namespace axvm::inline v1 {
+
+/// One device of a machine, as it follows from the machine's type: constant, whatever the configuration says.
+struct DeviceDescription {
+  std::string_view type;          ///< the name of its class, without namespaces and template arguments: "VirtioBlk"
+  Text<47> name;                  ///< what its settings begin with: "blk0"; empty when it has no settings
+  std::span<const Claim> claims;  ///< with every base and line filled in; message interrupts stay `floating`
+  bool implicit = false;          ///< brought along by the profile's platform, not listed
+  bool in_kernel = false;         ///< its work is done by the hypervisor; the device's class is never built
+  std::size_t instance = 0;       ///< how many of the same class stand before it (Placement::instance)
+  /// Writes its part of the DSDT; null when it has none.
+  void (*describe_acpi)(acpi::Aml&, Placement const&) = nullptr;
+
+  /// Its node in the DSDT, found in what it writes there; empty when it has none.
+  [[nodiscard]] AcpiNode acpi_node() const {
+    if (describe_acpi == nullptr) return {};
+    std::array<std::byte, 2048> storage;  // a node's name and _HID come first; what does not fit is not needed
+    acpi::Aml aml(storage);
+    describe_acpi(aml, Placement{claims, instance});
+    return first_acpi_node(aml.written());
+  }
+};
+
+/// A machine with one configuration as plain values: what a person or a tool can be shown of it without building
+/// anything. Refers to constants only, so it may be kept and copied.
+struct Description {
+  /// How many devices it can tell the presence of.
+  static constexpr std::size_t max_devices = 256;
+
+  std::string_view profile_type;  ///< the profile's class: "IvyBridgeXv2"
+  std::string_view profile;       ///< the profile's own name for a person
+  std::string_view hypervisor;    ///< the class of the backend: "Kvm"
+  Platform platform{};
+  bool has_interrupts = false;  ///< there are local APICs and an I/O APIC
+  unsigned vcpus = 0;           ///< of this configuration, which nobody has checked yet
+  unsigned max_vcpus = 0;
+  std::uint64_t memory = 0;  ///< bytes of RAM
+  AddressMap address_map;
+  std::span<const DeviceDescription> devices;  ///< the profile's own first, then the listed ones in their order
+  std::array<std::uint64_t, max_devices / 64> present_bits{};
+
+  /// Whether the configuration wants device `index`. The place of an absent one stays reserved.
+  [[nodiscard]] constexpr bool present(std::size_t index) const {
+    return (present_bits[index / 64] >> index % 64 & 1) != 0;
+  }
+};
+
+namespace detail {
+
+template <class Composed>
+struct HypervisorOf;
+template <class Profile, class DeviceList, class H>
+struct HypervisorOf<Composition<Profile, DeviceList, H>> {
+  using Type = H;
+};
+
+template <class Composed, std::size_t I>
+consteval DeviceDescription describe_device(std::span<const std::string_view> earlier) {
+  using D = DeviceAt<I, typename Composed::List>;
+  DeviceDescription device{.type = type_name<D>,
+                           .name = {},
+                           .claims = claims_of<Composed, I>,
+                           .implicit = I < ImplicitDevices<typename Composed::CpuProfileType>::count,
+                           .in_kernel = Composed::offloaded[I]};
+  if constexpr (I != 0) device.instance = instance_of<Composed, I>;
+  if constexpr (!std::is_empty_v<typename D::Config>) {
+    std::size_t instance = 0;
+    for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
+    device.name = text<47>(config_name<D>, instance);
+  }
+  if constexpr (requires(acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); })
+    device.describe_acpi = [](acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
+  return device;
+}
+
+/// What is constant of every device of a composition.
+template <class Composed>
+inline constexpr auto device_descriptions =
+    []<class... Ds, std::size_t... Is>(Devices<Ds...>, std::index_sequence<Is...>) {
+      [[maybe_unused]] constexpr std::array<std::string_view, sizeof...(Ds)> names{config_name<Ds>.view()...};
+      return std::array<DeviceDescription, sizeof...(Ds)>{
+          describe_device<Composed, Is>(std::span<const std::string_view>(names).first(Is))...};
+    }(typename Composed::List{}, std::make_index_sequence<Composed::List::count>{});
+
+template <class D>
+constexpr bool is_present([[maybe_unused]] typename D::Config const& config) {
+  if constexpr (HasPresence<D>) return D::present(config);
+  else return true;
+}
+
+}  // namespace detail
+
+/// Describes a composition with a configuration. Usable in constant expressions when the devices' `present` are.
+template <class Composed>
+[[nodiscard]] constexpr Description describe_composition(MachineConfig<typename Composed::List> const& config) {
+  using Profile = typename Composed::CpuProfileType;
+  static_assert(Composed::List::count <= Description::max_devices,
+                "axvm: a machine that is to be described has at most 256 devices");
+  Description description{.profile_type = type_name<Profile>,
+                          .profile = Profile::name,
+                          .hypervisor = type_name<typename detail::HypervisorOf<Composed>::Type>,
+                          .platform = Profile::platform,
+                          .has_interrupts = Composed::has_interrupts,
+                          .vcpus = config.vcpus,
+                          .max_vcpus = Profile::max_vcpus,
+                          .memory = config.memory,
+                          .address_map = Profile::address_map,
+                          .devices = detail::device_descriptions<Composed>};
+  [&]<class... Ds, std::size_t... Is>(Devices<Ds...>, std::index_sequence<Is...>) {
+    ((description.present_bits[Is / 64] |= std::uint64_t{detail::is_present<Ds>(boost::hana::at_c<Is>(config.devices))}
+                                           << Is % 64),
+     ...);
+  }(typename Composed::List{}, std::make_index_sequence<Composed::List::count>{});
+  return description;
+}
+
+}  // namespace axvm::inline v1

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include <boost/hana/at.hpp>
+
+#include <axvm/compose/config.hpp>
+#include <axvm/compose/devices.hpp>
+#include <axvm/core/settings.hpp>
+
+namespace axvm::inline v1 {
+
+/// Chooses the name of its settings itself: `static constexpr std::string_view config_name = "blk"` gives "blk0.path".
+template <class D>
+concept HasConfigName = requires {
+  { D::config_name } -> std::convertible_to<std::string_view>;
+};
+
+namespace detail {
+
+/// "VirtioBlk" -> "blk", "Uart8250" -> "uart", "Doorbell" -> "doorbell".
+constexpr Text<31> default_config_name(std::string_view type) {
+  constexpr std::string_view transport = "Virtio";
+  if (type.size() > transport.size() && type.substr(0, transport.size()) == transport)
+    type.remove_prefix(transport.size());
+  while (type.size() > 1 && type.back() >= '0' && type.back() <= '9') type.remove_suffix(1);
+  Text<31> name;
+  for (char const& c : type) {
+    const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    name.append(std::string_view(&lower, 1));
+  }
+  return name;
+}
+
+/// Whether a name can stand before an instance number in flags and TOML keys.
+constexpr bool is_config_name(std::string_view name) {
+  for (char c : name)
+    if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_')) return false;
+  return !name.empty() && name.front() >= 'a' && (name.back() < '0' || name.back() > '9');
+}
+
+template <class D>
+inline constexpr Text<31> config_name = [] {
+  if constexpr (HasConfigName<D>) return Text<31>(std::string_view(D::config_name));
+  else return default_config_name(type_name<D>);
+}();
+
+template <class D>
+constexpr std::span<const FieldNotes> notes_of_device() {
+  if constexpr (HasFields<D>) return D::fields;
+  else return notes_within<typename D::Config>();
+}
+
+template <class D>
+void add_device_settings(SettingSink& sink, std::span<const std::string_view> earlier, typename D::Config& config) {
+  static_assert(is_config_name(config_name<D>),
+                "axvm: a device's config_name has lower-case letters, digits and _, starts with a letter and does not "
+                "end with a digit");
+  std::size_t instance = 0;
+  for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
+  add_settings(sink, text<79>(config_name<D>, instance, std::string_view(".", 1)), config,
+               &default_of<typename D::Config>, notes_of_device<D>());
+}
+
+template <class... Ds>
+consteval std::size_t count_device_settings(Devices<Ds...>) {
+  return (std::size_t{0} + ... + setting_count<typename Ds::Config>);
+}
+
+}  // namespace detail
+
+/// How many settings a machine has: its own and those of all its devices.
+template <class Machine>
+inline constexpr std::size_t machine_setting_count =
+    machine_fields<typename Machine::List>.size() + detail::count_device_settings(typename Machine::List{});
+
+/// The settings of a machine: its own (`memory`, `vcpus`), then each device's with the device's name and number before
+/// them (`blk0.path`, `blk1.path`). They refer to `config`, which must outlive them. Everything that shows or changes a
+/// configuration works on this list; a device gets into it by standing in the machine's type.
+template <class Machine>
+[[nodiscard]] std::array<Setting, machine_setting_count<Machine>> machine_settings(typename Machine::Config& config) {
+  using Config = typename Machine::Config;
+  using Profile = typename Machine::Composition::CpuProfileType;
+  std::array<Setting, machine_setting_count<Machine>> settings;
+  detail::SettingSink sink{settings.data()};
+  for (FieldNotes notes : machine_fields<typename Machine::List>) {
+    if (notes.name == member_name<&Config::vcpus>) notes.max = Profile::max_vcpus;
+    void* const field = notes.locate(&config);
+    const auto offset = static_cast<std::byte*>(field) - reinterpret_cast<std::byte*>(&config);
+    sink.add({}, notes, field, reinterpret_cast<std::byte const*>(&detail::default_of<Config>) + offset);
+  }
+  [&]<class... Ds, std::size_t... Is>(Devices<Ds...>, std::index_sequence<Is...>) {
+    static constexpr std::array<std::string_view, sizeof...(Ds)> names{detail::config_name<Ds>.view()...};
+    (detail::add_device_settings<Ds>(sink, std::span(names).first(Is), boost::hana::at_c<Is>(config.devices)), ...);
+  }(typename Machine::List{}, std::make_index_sequence<Machine::List::count>{});
+  return settings;
+}
+
+}  // namespace axvm::inline v1

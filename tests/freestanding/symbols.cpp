@@ -1,0 +1,54 @@
+// What the image does not call, so that what it needs is looked at too: everything here takes its arguments from
+// elsewhere and is visible elsewhere, and so is compiled in full.
+
+#include <axvm/acpi/acpi.hpp>
+#include <axvm/boot/boot.hpp>
+#include <axvm/compose/compose.hpp>
+#include <axvm/core/core.hpp>
+#include <axvm/cpu/cpu.hpp>
+#include <axvm/device/devices.hpp>
+#include <axvm/virtio/virtio.hpp>
+
+using namespace axvm;
+
+Result<BlockImage> open_image(Host const& host, Path const& path) { return host.image(path, false); }
+Result<CharacterPort> open_console(Host const& host) { return host.console(); }
+Result<VirtioBlk::Resources> open_disk(VirtioBlk::Config const& config, Host const& host) {
+  return VirtioBlk::open(config, host);
+}
+Error several(std::span<const Error> errors) { return combine(errors); }
+
+Result<EntryState> load(boot::LinuxImage const& image, boot::Context const& context) {
+  return boot::load_linux(image, context);
+}
+Result<EntryState> load(boot::FlatImage const& image, boot::Context const& context) {
+  return boot::load_flat(image, context);
+}
+Result<boot::CommandLine> join(std::string_view base, std::string_view more) {
+  return boot::join_command_line(base, more);
+}
+
+Result<acpi::Tables> tables(GuestMemory const& memory, acpi::Platform const& platform, Placement const& place) {
+  return acpi::write_tables(memory, 0xe0000, 0x20000, platform, [&](acpi::Aml& aml) {
+    Uart8250::describe_acpi(aml, place);
+    VirtioBlk::describe_acpi(aml, place);
+  });
+}
+
+void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
+  IvyBridgeXv2::guest_cpuid(table, topology, index);
+}
+bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x10000, 4_GiB).has_value(); }
+
+/// A PC's whole board, with the devices' ways of going on from a saved state.
+struct NoHypervisor {};
+using Pc = Composition<Portable, Devices<Uart8250, Pit8254, VirtioBlk, DebugExit>, NoHypervisor>;
+void access(Board<Pc>& board, IoExit const& io, MmioExit const& mmio, UnclaimedCounters& counters) {
+  board.io(io, counters);
+  board.mmio(mmio, counters);
+}
+void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk) {
+  uart.restored();
+  pit.restored();
+  disk.restored();
+}
