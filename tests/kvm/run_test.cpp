@@ -96,8 +96,21 @@ TEST_CASE("a triple fault is an error with the registers") {
   REQUIRE(!end);
   const std::string_view said = end.error().operation;
   CHECK(said.find("triple fault") != said.npos);
-  CHECK(said.find("rax 0x12345678") != said.npos);
-  CHECK(said.find("rip 0x1000a") != said.npos);
+  // KVM on AMD resets the processor before it reports the shutdown: its registers are then those after INIT.
+  const bool reset = said.find("rip 0xfff0") != said.npos;
+  CHECK((reset || said.find("rax 0x12345678") != said.npos));
+  CHECK((reset || said.find("rip 0x1000a") != said.npos));
+  CHECK(machine.state() == MachineState::Failed);
+}
+
+TEST_CASE("what the hypervisor cannot carry out ends the run with a readable report") {
+  // Code where there is no memory: nothing can be fetched, nothing emulated.
+  auto machine = load_guest<Machine<Bare>>(Guest().rax(0xe000'0000).bytes({0xff, 0xe0}));  // jmp rax
+  const auto end = machine.run();
+  REQUIRE(!end);
+  const std::string_view said = end.error().operation;
+  CHECK(said.find("vCPU 0: KVM internal error") != said.npos);
+  CHECK(said.find("rip 0xe0000000") != said.npos);
   CHECK(machine.state() == MachineState::Failed);
 }
 

@@ -123,7 +123,10 @@ build_preset() { with_lock "build-$1" configure_and_build "$@"; }
 configure_and_build() {
   local preset=$1 log=$lab/build-$1.log
   shift
-  if command -v ccache >/dev/null; then export CMAKE_CXX_COMPILER_LAUNCHER=ccache; fi
+  # What one clone compiled serves another one, too.
+  if command -v ccache >/dev/null; then
+    export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+  fi
   if [[ ! -e $root/build/$preset/build.ninja ]]; then
     say "configuring build/$preset"
     (cd "$root" && cmake --preset "$preset") >"$log" 2>&1 || {

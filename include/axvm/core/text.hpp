@@ -20,8 +20,44 @@ constexpr std::string_view view_of(S const& string) {
   else return string;
 }
 
+namespace detail {
+
+/// A text as the functions see it that all capacities share: messages are made in many places and never in a hurry, so
+/// that each place should cost a call and no more.
+struct TextSlot {
+  char* bytes;
+  std::size_t capacity;
+  std::size_t& size;
+  bool& truncated;
+};
+
+[[gnu::noinline]] constexpr void append_text(TextSlot text, std::string_view added) {
+  const std::size_t room = text.truncated ? 0 : text.capacity - text.size;
+  if (added.size() > room) text.truncated = true;
+  const std::size_t count = added.size() < room ? added.size() : room;
+  for (std::size_t i = 0; i < count; ++i) text.bytes[text.size + i] = added[i];
+  text.size += count;
+}
+
+[[gnu::noinline]] constexpr void append_number(TextSlot text, std::string_view prefix, std::uint64_t value,
+                                               unsigned radix) {
+  char digits[20]{};
+  std::size_t first = sizeof digits;
+  do {
+    digits[--first] = "0123456789abcdef"[value % radix];
+    value /= radix;
+  } while (value != 0);
+  const std::string_view number(digits + first, sizeof digits - first);
+  if (prefix.size() + number.size() > text.capacity - text.size) text.truncated = true;
+  append_text(text, prefix);
+  append_text(text, number);
+}
+
+}  // namespace detail
+
 /// Text of at most `Capacity` bytes, stored in place: no allocation, usable in constant expressions and without a
-/// C library. What does not fit is cut off and `truncated()` says so; the text never holds half of a number.
+/// C library. What does not fit is cut off, with all that is appended behind it, and `truncated()` says so; the text
+/// never holds a part of a number.
 template <std::size_t Capacity>
 class Text {
  public:
@@ -43,12 +79,7 @@ class Text {
 
   template <StringLike String>
   constexpr Text& append(String const& string) {
-    const std::string_view added = view_of(string);
-    std::size_t room = Capacity - size_;
-    if (added.size() > room) truncated_ = true;
-    std::size_t count = added.size() < room ? added.size() : room;
-    for (std::size_t i = 0; i < count; ++i) bytes_[size_ + i] = added[i];
-    size_ += count;
+    detail::append_text(slot(), view_of(string));
     return *this;
   }
 
@@ -57,19 +88,13 @@ class Text {
     requires(!std::same_as<T, char> && !std::same_as<T, bool>)
   constexpr Text& append(T value) {
     if constexpr (std::signed_integral<T>) {
-      if (value < 0) {
-        append("-");
-        return append_number(~static_cast<std::uint64_t>(value) + 1, 10);
-      }
+      if (value < 0) return append_number({"-", 1}, ~static_cast<std::uint64_t>(value) + 1, 10);
     }
-    return append_number(static_cast<std::uint64_t>(value), 10);
+    return append_number({}, static_cast<std::uint64_t>(value), 10);
   }
 
   /// Appends a number in hexadecimal, with the prefix `0x`.
-  constexpr Text& append_hex(std::uint64_t value) {
-    append("0x");
-    return append_number(value, 16);
-  }
+  constexpr Text& append_hex(std::uint64_t value) { return append_number({"0x", 2}, value, 16); }
 
   template <StringLike Other>
   friend constexpr bool operator==(Text const& a, Other const& b) {
@@ -77,20 +102,11 @@ class Text {
   }
 
  private:
-  constexpr Text& append_number(std::uint64_t value, unsigned radix) {
-    std::array<char, 20> digits{};
-    std::size_t first = digits.size();
-    do {
-      digits[--first] = "0123456789abcdef"[value % radix];
-      value /= radix;
-    } while (value != 0);
-    std::size_t count = digits.size() - first;
-    if (count > Capacity - size_) {
-      truncated_ = true;
-      return *this;
-    }
-    return append(std::string_view(digits.data() + first, count));
+  constexpr Text& append_number(std::string_view prefix, std::uint64_t value, unsigned radix) {
+    detail::append_number(slot(), prefix, value, radix);
+    return *this;
   }
+  constexpr detail::TextSlot slot() { return {bytes_.data(), Capacity, size_, truncated_}; }
 
   std::array<char, Capacity + 1> bytes_{};
   std::size_t size_ = 0;
