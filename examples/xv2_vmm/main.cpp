@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include <axvm/axvm.hpp>
@@ -35,30 +36,36 @@ class EndSignals {
     for (const int signal : {SIGTERM, SIGINT, SIGHUP, wake}) ::sigaddset(&set_, signal);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   }
-  ~EndSignals() {
-    if (!thread_.joinable()) return;
-    ::pthread_kill(thread_.native_handle(), wake);
-    thread_.join();
-  }
+  ~EndSignals() { unwatch(); }
   EndSignals(EndSignals const&) = delete;
   EndSignals& operator=(EndSignals const&) = delete;
 
   /// The first signal asks the guest to power off, the next one stops the machine.
   void watch(Xv2& machine) {
     thread_ = std::thread([this, &machine] {
-      for (bool asked = false;; asked = true) {
+      bool asked = false;
+      while (!leaving_) {
         int signal = 0;
         ::sigwait(&set_, &signal);
-        if (signal == wake) return;
+        if (signal == wake) continue;  // ours, or somebody else's: leaving_ tells
         if (asked) {
           forced_ = signal;
           machine.stop();
         } else {
+          asked = true;
           say(axvm::Severity::Info, "asking the guest to power off; a second signal stops it at once");
           machine.press_power_button();
         }
       }
     });
+  }
+
+  /// Signals do nothing to the machine any more; to be called before it is gone.
+  void unwatch() {
+    if (!thread_.joinable()) return;
+    leaving_ = true;
+    ::pthread_kill(thread_.native_handle(), wake);
+    thread_.join();
   }
 
   /// The signal that stopped the machine, or 0.
@@ -68,6 +75,7 @@ class EndSignals {
   static constexpr int wake = SIGUSR1;
   sigset_t set_{};
   std::thread thread_;
+  std::atomic<bool> leaving_{false};
   std::atomic<int> forced_{0};
 };
 
@@ -98,11 +106,15 @@ int run(Xv2::Config const& config, xv2::Options const& options) {
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
 
-  const axvm::RawTerminal terminal(STDIN_FILENO);
+  // Where nobody reads the keys, they stay the terminal's: Ctrl-C then ends the monitor.
+  std::optional<axvm::RawTerminal> terminal;
+  if (config.of<axvm::Uart8250>().enabled) terminal.emplace(STDIN_FILENO);
   if (axvm::RawTerminal::active())
     host.console.on_leave = {&*machine, [](void* self) { static_cast<Xv2*>(self)->stop(); }};
   signals.watch(*machine);
   const auto end = machine->run();
+  signals.unwatch();
+  terminal.reset();
   if (!end) return fail(end.error());
   return signals.forced() != 0 ? 128 + signals.forced() : 0;
 }

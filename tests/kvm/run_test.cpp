@@ -58,6 +58,21 @@ struct Meeting {
   std::barrier<>* both_;
 };
 
+/// Answers 0x42 and ends the run.
+struct LastAnswer {
+  static constexpr auto claims = axvm::claims(Pio{.base = 0x99, .size = 1});
+  struct Config {};
+  LastAnswer(Config const&, DeviceContext& context) : machine_(context.machine) {}
+  void read(PioAccess& access) {
+    access.value = 0x42;
+    machine_(Action::Stop);
+  }
+  void write(PioAccess const&) {}
+
+ private:
+  MachineControl machine_;
+};
+
 /// A doorbell that the hypervisor turns into a callback, and what it saw.
 class Bell {
  public:
@@ -160,6 +175,13 @@ TEST_CASE("a reset builds everything anew but what was opened") {
   M::Config once{.memory = 2 * MiB, .reboot = false};
   auto other = load_guest<M>(guest, once);
   CHECK(*other.run() == End::Reset);
+}
+
+TEST_CASE("after a run the registers are those behind the last access") {
+  auto machine = load_guest<Machine<Bare, Devices<LastAnswer>>>(Guest().rax(0).bytes({0xe4, 0x99}).spin());
+  CHECK(*machine.run() == End::Finished);
+  CHECK(machine.vcpu().general()->rax == 0x42);
+  CHECK(machine.vcpu().general()->rip == 0x1000c);
 }
 
 TEST_CASE("two machines of one process run at the same time") {

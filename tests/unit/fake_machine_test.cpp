@@ -29,6 +29,20 @@ class Bell {
   IrqLine irq_;
 };
 
+/// Calls the test back in the middle of a run.
+struct Poke {
+  static constexpr auto claims = axvm::claims(Pio{.base = 0x80, .size = 1});
+  struct Config {
+    Callback callback{};
+  };
+  Poke(Config const& config, DeviceContext&) : callback_(config.callback) {}
+  void read(PioAccess&) {}
+  void write(PioAccess const&) { callback_(); }
+
+ private:
+  Callback callback_;
+};
+
 template <class... Ds>
 using OnFake = Machine<Bare, Devices<Ds...>, Handlers<>, fake::Fake>;
 
@@ -123,6 +137,52 @@ TEST_CASE("states: what is not possible is an error that names both states") {
   REQUIRE(!run);
   CHECK(run.error().code == ErrorCode::InvalidState);
   CHECK(run.error().operation.view() == "make a machine running that is loading");
+}
+
+TEST_CASE("a running machine cannot be loaded, and goes on") {
+  using M = OnFake<Poke>;
+  struct Reload {
+    M* machine = nullptr;
+    Result<> result;
+    void poke() {
+      static constexpr std::uint8_t halt[] = {0xf4};
+      result = machine->load(FlatCode{halt});
+    }
+  } reload;
+  M::Config config{.memory = 2 * MiB};
+  config.of<Poke>().callback = Callback::to<&Reload::poke>(reload);
+  const fake::Fake hypervisor({fake::out(0x80, 1), fake::in(0x90)});
+  auto machine = make<M>(hypervisor, config);
+  reload.machine = &machine;
+  CHECK(*machine.run() == End::Finished);
+  REQUIRE(!reload.result);
+  CHECK(reload.result.error().operation.view() == "make a machine loaded that is running");
+  CHECK(hypervisor.recorder().reads.size() == 1);
+}
+
+TEST_CASE("counters can be read at any time, and begin anew with each load") {
+  auto machine = OnFake<>::create({.memory = 2 * MiB}, Host{}, fake::Fake({fake::in(0x80)}));
+  REQUIRE(machine);
+  auto const& io = machine->counters().exits[static_cast<std::size_t>(ExitReason::Io)];
+  CHECK(io.value() == 0);
+  static constexpr std::uint8_t halt[] = {0xf4};
+  for (int life = 0; life < 2; ++life) {
+    REQUIRE(machine->load(FlatCode{halt}));
+    CHECK(io.value() == 0);
+    REQUIRE(machine->run());
+    CHECK(io.value() == 1);
+  }
+}
+
+TEST_CASE("settings that cannot work are refused") {
+  auto refused = [](auto machine, std::string_view part) {
+    REQUIRE(!machine);
+    const std::string said = describe(machine.error());
+    CHECK_MESSAGE(said.find(part) != std::string::npos, said);
+  };
+  refused(OnFake<>::create({.memory = 2 * MiB, .vcpus = 2}, Host{}, fake::Fake()), "without an interrupt controller");
+  refused(OnFake<>::create({.memory = 2 * MiB, .vcpus = 0}, Host{}, fake::Fake()), "use 0 vCPUs");
+  refused(OnFake<>::create({.memory = 2 * MiB, .kick_signal = 15}, Host{}, fake::Fake()), "real-time signal");
 }
 
 TEST_CASE("a machine runs again after it was loaded again") {

@@ -126,6 +126,8 @@ class CharacterPort {
   std::deque<char> arrived;
   std::string sent;
   std::size_t room = ~std::size_t{0};  ///< how many more bytes it takes before the reader is stuck
+  std::size_t room_after_waiting = 0;  ///< what each wait() makes of it
+  unsigned waits = 0;
 
   axvm::CharacterPort port() { return {this, &operations}; }
   void type(std::string_view text) { arrived.insert(arrived.end(), text.begin(), text.end()); }
@@ -147,8 +149,15 @@ class CharacterPort {
     }
     return count;
   }
+  /// The reader comes back to its senses when somebody waits for it.
+  static bool wait(void* self, int) {
+    auto& port = *static_cast<CharacterPort*>(self);
+    ++port.waits;
+    port.room = port.room_after_waiting;
+    return port.room != 0;
+  }
   static constexpr axvm::CharacterPort::Operations operations{write, read, [](void*) { return input; },
-                                                              [](void*) { return output; }};
+                                                              [](void*) { return output; }, wait};
 };
 
 /// What devices asked of the whole machine, in order.

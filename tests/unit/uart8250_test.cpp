@@ -501,6 +501,24 @@ TEST_CASE("uart8250: output that the host does not take waits, holds up the gues
   }
 }
 
+TEST_CASE("uart8250: the guest's last words reach a slow reader, and a stuck one is not waited for without end") {
+  Com1 com;
+  com.open(0, R::FCR_ENABLE);
+  com.host.room = 0;
+  for (char letter : std::string_view("goodbye")) com.out(R::THR, static_cast<unsigned char>(letter));
+  SUBCASE("slow") {
+    com.host.room_after_waiting = 3;
+    com.uart.reset();
+    CHECK(com.host.sent == "goodbye");
+    CHECK(com.host.waits == 3);
+  }
+  SUBCASE("stuck") {
+    com.uart.reset();
+    CHECK(com.host.sent.empty());
+    CHECK(com.host.waits <= 20);
+  }
+}
+
 TEST_CASE("uart8250: output that cannot be watched goes on by a timer, and whenever the guest looks") {
   Com1 com;
   com.uart.reset();

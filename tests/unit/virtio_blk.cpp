@@ -280,6 +280,33 @@ TEST_CASE("virtio-blk: indices wrap around the ring and around 2^16") {
   }
 }
 
+TEST_CASE("virtio-blk: a request larger than a driver may make fails and moves nothing") {
+  BlkMachine m(80 * axvm::MiB);
+  REQUIRE(m.start());
+  CHECK(m.driver.in(0x100 + offsetof(BlkConfig, size_max), 4) == 256 * axvm::KiB);
+  // The same memory again and again: a small guest can ask for a lot.
+  const std::vector<Buffer> largest(126, Buffer{data, 256 * axvm::KiB, true});
+  const std::vector<Buffer> larger(127, Buffer{data, 256 * axvm::KiB, true});
+  CHECK(m.request(IN, 0, largest) == OK);
+  CHECK(m.device.counters.disk.bytes_read.value() == 126 * 256 * axvm::KiB);
+  CHECK(m.request(IN, 0, larger) == IOERR);
+  CHECK(m.device.counters.disk.bytes_read.value() == 126 * 256 * axvm::KiB);
+}
+
+TEST_CASE("virtio-blk: a round ends when enough was moved, and the rest is served soon after") {
+  BlkMachine m(80 * axvm::MiB);
+  REQUIRE(m.start());
+  const std::vector<Buffer> sixteen_mib(64, Buffer{data, 256 * axvm::KiB, true});
+  for (std::uint16_t head : {std::uint16_t{0}, std::uint16_t{70}, std::uint16_t{140}}) {
+    m.prepare(head, IN, 0, sixteen_mib);
+    m.ring.offer(head);
+  }
+  m.driver.kick();
+  CHECK(m.ring.used_index() == 2);
+  m.events.advance(1000);
+  CHECK(m.ring.used_index() == 3);
+}
+
 TEST_CASE("virtio-blk: reset forgets everything and the disk goes on") {
   BlkMachine m;
   REQUIRE(m.start());

@@ -51,9 +51,19 @@ struct MachineConfig {
   /// The settings of the `Instance`-th device of type `D`.
   template <class D, std::size_t Instance = 0>
   [[nodiscard]] auto& of() {
+    return boost::hana::at_c<place<D, Instance>()>(devices);
+  }
+  template <class D, std::size_t Instance = 0>
+  [[nodiscard]] auto const& of() const {
+    return boost::hana::at_c<place<D, Instance>()>(devices);
+  }
+
+ private:
+  template <class D, std::size_t Instance>
+  static consteval std::size_t place() {
     constexpr std::size_t index = detail::index_of<D, Instance>(List{});
     static_assert(index < List::count, "axvm: the machine has no such device; is it in the Devices<...> list?");
-    return boost::hana::at_c<index>(devices);
+    return index;
   }
 };
 

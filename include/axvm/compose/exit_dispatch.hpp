@@ -15,6 +15,13 @@ namespace axvm::inline v1 {
 struct VcpuCounters {
   std::array<Counter, exit_reason_count> exits{};  ///< by ExitReason
   UnclaimedCounters unclaimed{};
+
+  /// Everything back to zero, while the vCPU does not run.
+  void reset() {
+    for (Counter& counter : exits) counter.reset();
+    unclaimed.ports.reset();
+    unclaimed.mmio.reset();
+  }
 };
 
 /// The switch over exit reasons, generated: one comparison per reason against a constant of the backend, which the

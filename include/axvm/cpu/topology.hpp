@@ -12,8 +12,11 @@ struct Topology {
   unsigned vcpus = 1;             ///< 1 to the profile's max_vcpus
   unsigned threads_per_core = 1;  ///< 1 or 2
 
+  /// Threads of the fullest core: a single vCPU has no sibling.
+  [[nodiscard]] constexpr unsigned threads() const { return threads_per_core < vcpus ? threads_per_core : vcpus; }
+
   /// Bits of an APIC id that number the thread in its core, and the logical processor in its package.
-  [[nodiscard]] constexpr unsigned thread_bits() const { return std::bit_width(threads_per_core - 1); }
+  [[nodiscard]] constexpr unsigned thread_bits() const { return std::bit_width(threads() - 1); }
   [[nodiscard]] constexpr unsigned package_bits() const { return std::bit_width(vcpus - 1); }
 
   /// The APIC id of a vCPU. Threads of a core are neighbours, so ids equal indices.
@@ -28,7 +31,7 @@ constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsig
   const unsigned logical = 1u << topology.package_bits();
 
   if (CpuidEntry* leaf = table.find(cpuid::FEATURES)) {
-    leaf->ebx = (leaf->ebx & 0x0000'ffffu) | (logical & 0xffu) << 16 | apic_id << 24;
+    leaf->ebx = (leaf->ebx & 0x0000'ffffu) | (logical < 0xff ? logical : 0xff) << 16 | apic_id << 24;
     leaf->edx = topology.vcpus > 1 ? leaf->edx | cpuid::EDX_HTT : leaf->edx & ~cpuid::EDX_HTT;
   }
 
@@ -45,7 +48,7 @@ constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsig
     const bool had = table.find(function) != nullptr;
     table.remove(function);
     if (highest == nullptr || highest->eax < function || (function == cpuid::TOPOLOGY_V2 && !had)) continue;
-    const std::uint32_t levels[3][3] = {{topology.thread_bits(), topology.threads_per_core, 1u << 8},
+    const std::uint32_t levels[3][3] = {{topology.thread_bits(), topology.threads(), 1u << 8},
                                         {topology.package_bits(), topology.vcpus, 2u << 8},
                                         {0, 0, 0}};
     for (std::uint32_t i = 0; i < 3; ++i) {
@@ -64,7 +67,7 @@ constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsig
     leaf->ecx = (leaf->ecx & ~0xf0ffu) | topology.package_bits() << 12 | (topology.vcpus - 1);
   if (CpuidEntry* leaf = table.find(cpuid::AMD_TOPOLOGY)) {
     leaf->eax = apic_id;
-    leaf->ebx = (topology.threads_per_core - 1) << 8 | apic_id >> topology.thread_bits();
+    leaf->ebx = (topology.threads() - 1) << 8 | apic_id >> topology.thread_bits();
     leaf->ecx = 0;
   }
 }

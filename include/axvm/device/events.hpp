@@ -43,8 +43,11 @@ class Events {
   bool watch(int descriptor, Interest interest, Callback callback) const {
     return operations_ != nullptr && operations_->watch(self_, descriptor, interest, callback);
   }
-  void arm(unsigned timer, std::uint64_t deadline, Callback callback) const {
-    if (operations_ != nullptr) operations_->arm(self_, timer, deadline, callback);
+  /// False when there is nobody to call back.
+  bool arm(unsigned timer, std::uint64_t deadline, Callback callback) const {
+    if (operations_ == nullptr) return false;
+    operations_->arm(self_, timer, deadline, callback);
+    return true;
   }
   void disarm(unsigned timer) const { arm(timer, 0, {}); }
   [[nodiscard]] std::uint64_t now() const { return operations_ != nullptr ? operations_->now(self_) : 0; }

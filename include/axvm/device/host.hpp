@@ -11,7 +11,8 @@
 
 namespace axvm::inline v1 {
 
-/// Where a serial device sends and receives its bytes. A small value over something the host owns; neither call blocks.
+/// Where a serial device sends and receives its bytes. A small value over something the host owns; no call blocks but
+/// wait().
 class CharacterPort {
  public:
   struct Operations {
@@ -19,6 +20,7 @@ class CharacterPort {
     std::size_t (*read)(void* self, Bytes into);
     int (*input)(void* self);
     int (*output)(void* self);
+    bool (*wait)(void* self, int milliseconds) = nullptr;
   };
 
   constexpr CharacterPort() = default;
@@ -30,6 +32,11 @@ class CharacterPort {
   }
   /// Takes what has arrived, at most `into.size()` bytes; 0 when there is nothing now.
   std::size_t read(Bytes into) const { return operations_ != nullptr ? operations_->read(self_, into) : 0; }
+  /// Waits until something can be sent, at most so long; false when it cannot. The only call that waits: for a device's
+  /// last words.
+  [[nodiscard]] bool wait(int milliseconds) const {
+    return operations_ != nullptr && operations_->wait != nullptr && operations_->wait(self_, milliseconds);
+  }
   /// The descriptor to watch for input, or -1 when there never is any.
   [[nodiscard]] int input() const { return operations_ != nullptr ? operations_->input(self_) : -1; }
   /// The descriptor to watch for room to write, or -1.

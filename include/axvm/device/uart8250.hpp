@@ -93,8 +93,11 @@ class Uart8250 {
   }
   Uart8250(Uart8250 const&) = delete;
   Uart8250& operator=(Uart8250 const&) = delete;
-  /// Offers the host what still waits, once.
-  ~Uart8250() { drain(); }
+  /// What the guest sent last is not lost when the machine ends: a reader that is slow gets up to a second for it.
+  ~Uart8250() {
+    drain();
+    for (unsigned i = 0; i < 20 && !state.output.empty() && port_.wait(50); ++i) drain();
+  }
 
   void read(PioAccess& access) {
     std::uint32_t value = 0;

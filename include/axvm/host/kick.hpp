@@ -15,12 +15,14 @@ inline int default_kick_signal() { return SIGRTMIN; }
 
 /// Makes `signal` interrupt system calls and do nothing else. May be called any number of times.
 inline Result<> install_kick_signal(int signal) {
+  if (signal < SIGRTMIN || signal > SIGRTMAX)
+    return failure(ErrorCode::InvalidArgument, text<1023>("use signal ", signal, " to interrupt vCPUs"),
+                   text<511>("choose a real-time signal, ", SIGRTMIN, " to ", SIGRTMAX));
   struct sigaction action{};
   action.sa_handler = [](int) {};
   sigemptyset(&action.sa_mask);  // no SA_RESTART: the system call must return
   if (::sigaction(signal, &action, nullptr) == 0) return {};
-  return failure(ErrorCode::InvalidArgument, text<1023>("use signal ", signal, " to interrupt vCPUs"),
-                 "choose one from SIGRTMIN to SIGRTMAX", errno);
+  return failure(ErrorCode::InvalidArgument, text<1023>("use signal ", signal, " to interrupt vCPUs"), {}, errno);
 }
 
 /// Lets the calling thread receive the kick, whatever mask it inherited.

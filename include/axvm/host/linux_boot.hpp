@@ -16,8 +16,8 @@ inline constexpr std::string_view default_linux_cmdline = "console=ttyS0 panic=1
 
 /// Which Linux to boot, by file names.
 struct LinuxFiles {
-  Path kernel;  ///< a bzImage
-  Path initrd;  ///< may be empty
+  Path kernel{};  ///< a bzImage
+  Path initrd{};  ///< may be empty
   std::string cmdline{default_linux_cmdline};
   boot::Entry entry = boot::Entry::Long64;
 };

@@ -36,12 +36,15 @@ class BlockFile {
       errno = ENAMETOOLONG;
       return failed("the path has more than 1023 bytes");
     }
+    constexpr std::string_view wrong_kind = "a disk is a regular file or a block device";
     auto file = std::make_unique<BlockFile>();
-    file->descriptor_ = Descriptor(::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
+    // Not blocking: a named pipe would keep us waiting for a writer. It means nothing to files and block devices.
+    file->descriptor_ = Descriptor(::open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK));
     if (!file->descriptor_)
-      return failed(errno == ENOENT ? "check the path"
-                    : read_only     ? "check the permissions"
-                                    : "make it writable, or attach it read-only");
+      return failed(errno == ENOENT   ? "check the path"
+                    : errno == EISDIR ? wrong_kind
+                    : read_only       ? "check the permissions"
+                                      : "make it writable, or attach it read-only");
     struct stat status{};
     if (::fstat(file->descriptor_.get(), &status) != 0) return failed({});
     std::uint64_t size = static_cast<std::uint64_t>(status.st_size);
@@ -49,7 +52,7 @@ class BlockFile {
       if (::ioctl(file->descriptor_.get(), BLKGETSIZE64, &size) != 0) return failed({});
     } else if (!S_ISREG(status.st_mode)) {
       errno = EINVAL;
-      return failed("a disk is a regular file or a block device");
+      return failed(wrong_kind);
     }
     if (::flock(file->descriptor_.get(), (read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       return failed("another monitor uses this image; stop it, or attach the image read-only to both");

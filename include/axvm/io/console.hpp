@@ -54,12 +54,18 @@ class Console {
   }
 
   std::size_t write(ConstBytes bytes) {
+    if (!output_) return bytes.size();  // the program was started without an output
     // Whoever shares a description that could not be duplicated may have it blocking: ask first, send little.
     if (!ready(output_.get(), POLLOUT)) return 0;
     const std::size_t most = std::min<std::size_t>(bytes.size(), 512);
     const ssize_t sent = retry_interrupted([&] { return ::write(output_.get(), bytes.data(), most); });
     if (sent >= 0) return static_cast<std::size_t>(sent);
     return errno == EAGAIN ? 0 : bytes.size();  // nobody listens any more: the bytes are gone, the guest goes on
+  }
+
+  bool wait(int milliseconds) {
+    pollfd poll{output_.get(), POLLOUT, 0};
+    return ::poll(&poll, 1, milliseconds) == 1;
   }
 
   std::size_t read(Bytes into) {
@@ -106,6 +112,7 @@ inline constexpr CharacterPort::Operations Console::operations{
           return static_cast<Console*>(self)->input_open_ ? static_cast<Console*>(self)->input_.get() : -1;
         },
     .output = [](void* self) { return static_cast<Console*>(self)->output_.get(); },
+    .wait = [](void* self, int milliseconds) { return static_cast<Console*>(self)->wait(milliseconds); },
 };
 
 }  // namespace axvm::inline v1

@@ -7,10 +7,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -37,7 +39,8 @@ struct LockReference {
 /// lock of its own, under which nothing is ever called.
 class EventLoop {
  public:
-  /// A device as the loop knows it. Lives as long as the device; its address is its identity.
+  /// A device as the loop knows it. Its address is its identity; it and its lock stay until the loop is stopped, though
+  /// the device may be forgotten before.
   struct Owner {
     EventLoop* loop = nullptr;
     LockReference lock;
@@ -59,10 +62,16 @@ class EventLoop {
     return {};
   }
 
-  /// Starts the thread.
-  void start() {
+  /// Starts the thread; fails where the host allows no more of them.
+  [[nodiscard]] Result<> start() {
     stopping_.store(false, std::memory_order_relaxed);
-    thread_ = std::thread([this] { run(); });
+    try {
+      thread_ = std::thread([this] { run(); });
+    } catch (std::system_error const& error) {
+      return failure(ErrorCode::HostIo, "start the event loop's thread", "raise the limit on processes (ulimit -u)",
+                     error.code().value());
+    }
+    return {};
   }
 
   /// Ends the thread after the callback it is in; no callback runs any more when this returns.
@@ -104,9 +113,11 @@ class EventLoop {
     Owner* owner = nullptr;
     unsigned number = 0;
     std::uint64_t deadline = 0;
+    std::uint64_t id = 0;
     Callback callback;
   };
   static constexpr std::uint64_t wake_id = 0, timer_id = 1;
+  static constexpr std::size_t batch = 16;  ///< callbacks before the loop looks at everything else
 
   bool control(int operation, int descriptor, std::uint32_t events, std::uint64_t id) {
     epoll_event event{};
@@ -129,7 +140,10 @@ class EventLoop {
     // A new number each time: an event that is already on its way to the old callback is not taken for the new one.
     const std::uint64_t id = next_id_++;
     const bool known = at != sources_.end();
-    if (!control(known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, events, id)) return false;
+    if (!control(known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, events, id)) {
+      // A descriptor that was closed has left epoll's set by itself; its number may have come back for another file.
+      if (!known || errno != ENOENT || !control(EPOLL_CTL_ADD, descriptor, events, id)) return false;
+    }
     const Source source{&owner, descriptor, id, callback};
     if (known) *at = source;
     else sources_.push_back(source);
@@ -139,7 +153,7 @@ class EventLoop {
   void arm(Owner& owner, unsigned number, std::uint64_t deadline, Callback callback) {
     const std::lock_guard guard(mutex_);
     std::erase_if(timers_, [&](Timer const& timer) { return timer.owner == &owner && timer.number == number; });
-    if (deadline != 0) timers_.push_back({&owner, number, deadline, callback});
+    if (deadline != 0) timers_.push_back({&owner, number, deadline, next_id_++, callback});
     set_timer();
   }
 
@@ -161,10 +175,10 @@ class EventLoop {
   }
 
   void run() {
-    std::array<epoll_event, 16> events;
+    std::array<epoll_event, batch> events;
     while (!stopping_.load(std::memory_order_relaxed)) {
       const int count = ::epoll_wait(poll_.get(), events.data(), static_cast<int>(events.size()), -1);
-      for (int i = 0; i < count; ++i) {
+      for (int i = 0; i < count && !stopping_.load(std::memory_order_relaxed); ++i) {
         const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
         if (id == wake_id) drain_wake();
         else if (id == timer_id) run_timers();
@@ -195,15 +209,16 @@ class EventLoop {
   }
 
   void run_timers() {
-    for (;;) {
+    // A timer that is due again as soon as it was served must not keep the loop from descriptors and from stopping.
+    for (std::size_t served = 0;; ++served) {
       std::optional<Timer> due;
       {
         const std::lock_guard guard(mutex_);
         const std::uint64_t time = now();
         for (Timer const& timer : timers_)
           if (timer.deadline <= time && (!due || timer.deadline < due->deadline)) due = timer;
-        if (!due) {
-          set_timer();
+        if (!due || served == batch) {
+          set_timer();  // at once again when there are more
           return;
         }
       }
@@ -216,9 +231,7 @@ class EventLoop {
   /// Removes a timer that is due, unless it was armed anew or disarmed meanwhile.
   bool take(Timer const& due) {
     const std::lock_guard guard(mutex_);
-    return std::erase_if(timers_, [&](Timer const& timer) {
-             return timer.owner == due.owner && timer.number == due.number && timer.deadline == due.deadline;
-           }) != 0;
+    return std::erase_if(timers_, [&](Timer const& timer) { return timer.id == due.id; }) != 0;
   }
 
   static const Events::Operations operations;

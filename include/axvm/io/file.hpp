@@ -19,12 +19,23 @@ class File {
  public:
   /// `role` names the file in errors: "kernel", "initrd".
   [[nodiscard]] static Result<File> open(std::string_view role, Path const& path) {
+    auto failed = [&](int number) {
+      const bool denied = number == EACCES || number == EPERM;
+      return failure(number == ENOENT ? ErrorCode::NotFound
+                     : denied         ? ErrorCode::PermissionDenied
+                                      : ErrorCode::HostIo,
+                     text<1023>("open ", role, " ", path),
+                     number == ENOENT ? "check the path"
+                     : denied         ? "make it readable"
+                                      : "",
+                     number);
+    };
+    if (path.truncated()) return failed(ENAMETOOLONG);
     File file;
-    file.descriptor_ = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    // Not blocking: a named pipe would keep us waiting for a writer. It means nothing to regular files.
+    file.descriptor_ = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     struct stat status{};
-    if (!file.descriptor_ || ::fstat(file.descriptor_.get(), &status) != 0)
-      return failure(errno == ENOENT ? ErrorCode::NotFound : ErrorCode::HostIo, text<1023>("open ", role, " ", path),
-                     errno == ENOENT ? "check the path" : "", errno);
+    if (!file.descriptor_ || ::fstat(file.descriptor_.get(), &status) != 0) return failed(errno);
     if (!S_ISREG(status.st_mode))
       return failure(ErrorCode::BadImage, text<1023>("open ", role, " ", path), "it is not a regular file");
     file.size_ = static_cast<std::size_t>(status.st_size);

@@ -19,7 +19,8 @@ class RawTerminal {
     descriptor_ = descriptor;
     static const bool registered = [] {
       std::atexit(&RawTerminal::restore);
-      for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGSYS}) {
+      for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGQUIT, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ,
+                               SIGALRM, SIGUSR2, SIGVTALRM, SIGPROF}) {
         struct sigaction action{};
         action.sa_handler = &RawTerminal::die;
         action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);

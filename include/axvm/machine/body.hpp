@@ -33,7 +33,10 @@ class MachineBody {
   using Vcpu = typename Vm::Vcpu;
 
   MachineBody(Config const& config, std::optional<Host> host, H hypervisor, Log log)
-      : config_(config), hypervisor_(std::move(hypervisor)), log_(log) {
+      : config_(config),
+        hypervisor_(std::move(hypervisor)),
+        log_(log),
+        counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {
     if (host) host_ = *host;
     else host_ = own_host_.emplace().host();
   }
@@ -64,6 +67,7 @@ class MachineBody {
 
   template <class Loader>
   Result<> load(Loader loader) {
+    if (!may_follow(state(), MachineState::Loaded)) return enter(MachineState::Loaded);
     loader_ = std::move(loader);
     return build();
   }
@@ -71,9 +75,16 @@ class MachineBody {
   Result<End> run() {
     for (;;) {
       if (auto entered = enter(MachineState::Running); !entered) return std::unexpected(entered.error());
-      loop_.start();
-      processors_.run([this](Processor<Vcpu>& processor) { run_vcpu(processor); });
+      auto ran = loop_.start();
+      if (ran)
+        ran = processors_.run(
+            config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
+            [this] { request_.store(Action::Fail); });
       loop_.stop();
+      if (!ran) {
+        become_failed();
+        return std::unexpected(ran.error());
+      }
       enter_or_fail(MachineState::Stopping);
       const Action action = request_.load(std::memory_order_acquire);
       if (action == Action::Fail) return fail();
@@ -82,7 +93,7 @@ class MachineBody {
         return stop_requested_.exchange(false) ? End::Stopped : end_of(action);
       }
       if (auto rebuilt = build(); !rebuilt) {
-        state_ = MachineState::Failed;
+        become_failed();
         return std::unexpected(rebuilt.error());
       }
     }
@@ -110,7 +121,7 @@ class MachineBody {
   [[nodiscard]] MachineState state() const { return state_.load(std::memory_order_acquire); }
   [[nodiscard]] GuestMemory memory() const { return ram_.memory(); }
   [[nodiscard]] Vcpu& vcpu(unsigned index) { return processors_[index].vcpu; }
-  [[nodiscard]] VcpuCounters const& counters(unsigned index) const { return processors_[index].counters; }
+  [[nodiscard]] VcpuCounters const& counters(unsigned index) const { return counters_[index]; }
   [[nodiscard]] BoardType& board() { return board_; }
 
  private:
@@ -144,21 +155,27 @@ class MachineBody {
     return failure(ErrorCode::HostMismatch, message, "run on such a host, or go on regardless with --host-check=warn");
   }
 
+  /// Without interrupt controllers there is no start-up interrupt, by which the first processor starts the others.
+  static constexpr unsigned most_vcpus = Composed::has_interrupts ? Profile::max_vcpus : 1;
+
   Result<> check_vcpus() {
-    if (config_.vcpus >= 1 && config_.vcpus <= Profile::max_vcpus) return {};
+    if (config_.vcpus >= 1 && config_.vcpus <= most_vcpus) return {};
     return failure(
         ErrorCode::OutOfRange,
-        text<1023>("use ", config_.vcpus, " vCPUs: the profile ", Profile::name, " takes 1 to ", Profile::max_vcpus),
+        text<1023>("use ", config_.vcpus, " vCPUs: the profile ", Profile::name,
+                   Composed::has_interrupts ? " takes 1 to " : " without an interrupt controller takes 1 to ",
+                   most_vcpus),
         "give a number in this range");
   }
 
   /// Builds virtual machine, devices and processors and loads the guest, from nothing: the same after a reset as at the
   /// first start.
   Result<> build() {
+    if (auto entered = enter(MachineState::Loaded); !entered) return entered;
     tear_down();
     request_.store(Action::Continue);
     if (stop_requested_) request_.store(Action::Stop);  // a stop that came while nothing ran is not lost
-    if (auto entered = enter(MachineState::Loaded); !entered) return entered;
+    for (unsigned i = 0; i < config_.vcpus; ++i) counters_[i].reset();
     auto built = build_parts();
     if (!built) {
       tear_down();
@@ -199,6 +216,7 @@ class MachineBody {
     Result<> result;
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       if (!result || Composed::offloaded[I] || !cell.wanted()) return;
+      doorbell_error_.reset();
       doorbell_owners_[I] = {this, &owners_[I], claims_of<Composed, I>};
       DeviceContext context{
           .memory = ram_.memory(),
@@ -219,6 +237,7 @@ class MachineBody {
         context.lines[line++] = *connected;
       }
       cell.build(context);
+      if (doorbell_error_) result = std::unexpected(*doorbell_error_);
     });
     return result;
   }
@@ -227,7 +246,14 @@ class MachineBody {
     auto& owner = *static_cast<DoorbellOwner*>(self);
     auto event =
         owner.body->vm_->doorbell(owner.claims[doorbell.window].base + doorbell.offset, doorbell.width, doorbell.value);
-    return event && owner.body->loop_.watch_signal(*owner.owner, *event, callback);
+    if (!event) return false;
+    if (owner.body->loop_.watch_signal(*owner.owner, *event, callback)) return true;
+    // The hypervisor swallows the writes from now on, and nobody would hear them.
+    owner.body->doorbell_error_ = Error{.code = ErrorCode::HostIo,
+                                        .operation = "watch a doorbell",
+                                        .os_error = errno,
+                                        .hint = "raise the limit on open files (ulimit -n)"};
+    return false;
   }
 
   Result<> build_vcpus() {
@@ -240,7 +266,7 @@ class MachineBody {
       CpuidTable table = *supported;
       Profile::guest_cpuid(table, topology, index);
       if (auto set = vcpu->set_cpuid(table); !set) return set;
-      processors_.add(std::move(*vcpu), index);
+      processors_.add(std::move(*vcpu), index, counters_[index]);
     }
     return {};
   }
@@ -263,19 +289,29 @@ class MachineBody {
   /// One processor's life in the guest, on its own thread.
   void run_vcpu(Processor<Vcpu>& processor) {
     unblock_kick_signal(config_.kick_signal);
+    std::uint32_t code = Vcpu::code(ExitReason::Interrupted);
     while (request_.load(std::memory_order_relaxed) == Action::Continue) [[likely]] {
-      const std::uint32_t code = processor.vcpu.run();
+      code = processor.vcpu.run();
       const Action action = Dispatch::handle(code, processor.vcpu, board_, processor.counters);
       if (action == Action::Continue) [[likely]]
         continue;
       if (action == Action::Fail) failed_.store(&processor, std::memory_order_release);
-      if (code == Vcpu::code(ExitReason::Shutdown)) log_(Severity::Info, processor.vcpu.describe_failure());
+      if (code == Vcpu::code(ExitReason::Shutdown)) log_(Severity::Warning, processor.vcpu.describe_failure());
       request(action);
     }
+    // What the last access read is in the registers only when the processor is entered again; it comes out at once.
+    if (code != Vcpu::code(ExitReason::Io) && code != Vcpu::code(ExitReason::Mmio)) return;
+    processor.vcpu.interrupt();
+    (void)processor.vcpu.run();
+  }
+
+  void become_failed() {
+    state_.store(MachineState::Failed, std::memory_order_release);
+    stop_requested_ = false;
   }
 
   Result<End> fail() {
-    state_.store(MachineState::Failed, std::memory_order_release);
+    become_failed();
     Processor<Vcpu>* processor = failed_.exchange(nullptr);
     if (processor == nullptr) return failure(ErrorCode::Hypervisor, "run the guest: a device ended it with an error");
     return failure(ErrorCode::Hypervisor, processor->vcpu.describe_failure());
@@ -287,6 +323,7 @@ class MachineBody {
 
   /// Destroys processors, devices and the virtual machine; what the devices opened stays open.
   void tear_down() {
+    failed_ = nullptr;
     processors_.clear();
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       loop_.forget(owners_[I]);
@@ -306,6 +343,8 @@ class MachineBody {
   std::array<DoorbellOwner, Composed::List::count> doorbell_owners_{};
   std::optional<Vm> vm_;
   BoardType board_;
+  std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
+  std::optional<Error> doorbell_error_;
   Processors<Vcpu> processors_;
   std::move_only_function<Result<EntryState>(boot::Context const&)> loader_;  // called once per start, never on an exit
   std::atomic<MachineState> state_{MachineState::Loading};

@@ -37,11 +37,19 @@ class BlkCore {
   static constexpr std::array<std::uint32_t, 1> queue_sizes = {256};
   /// Segments of data in one request; with a header and a status byte it makes 128 descriptors.
   static constexpr std::uint32_t seg_max = 126;
+  /// Bytes in one segment of a well-behaved driver, and so in one request of any driver.
+  static constexpr std::uint32_t size_max = 256 * KiB;
+  static constexpr std::uint64_t largest_request = std::uint64_t{seg_max} * size_max;
+  /// How many bytes one round may move before others get their turn: it holds the device's lock and, mostly, the event
+  /// loop. A flush counts as `flush_cost`.
+  static constexpr std::uint64_t round_budget = 32 * MiB;
+  static constexpr std::uint64_t flush_cost = MiB;
 
   /// `image` and `counters` must outlive it. `id` is what GET_ID answers; its first 20 bytes are kept.
   BlkCore(BlockImage& image, bool read_only, std::string_view id, BlkCounters& counters)
       : image_(image), counters_(counters), read_only_(read_only || image.read_only()) {
     config_.capacity = image.size() / blk_sector_size;
+    config_.size_max = size_max;
     config_.seg_max = seg_max;
     config_.blk_size = blk_sector_size;
     for (std::size_t i = 0; i < blk_id_size && i < id.size(); ++i) id_[i] = static_cast<std::byte>(id[i]);
@@ -50,17 +58,23 @@ class BlkCore {
   BlkCore& operator=(BlkCore const&) = delete;
 
   [[nodiscard]] std::uint64_t features() const {
-    return blk_feature::SEG_MAX | blk_feature::BLK_SIZE | blk_feature::FLUSH | (read_only_ ? blk_feature::RO : 0);
+    return blk_feature::SEGMENT_SIZE_MAX | blk_feature::SEG_MAX | blk_feature::BLK_SIZE | blk_feature::FLUSH |
+           (read_only_ ? blk_feature::RO : 0);
   }
   [[nodiscard]] ConstBytes config() const { return bytes_of(config_); }
 
-  /// One round over the queue: at most as many requests as it has entries, and one interrupt for them all.
+  /// One round over the queue: at most as many requests as it has entries and not many more bytes than the budget, and
+  /// one interrupt for them all. What is left then is for another round.
   template <Transport T>
   void notified(T& transport, std::size_t index) {
     Queue& queue = transport.queue(index);
     bool write_through = (transport.features() & blk_feature::FLUSH) == 0;
     queue.refresh();
-    while (queue.pop(chain_)) serve(queue, write_through);
+    std::uint64_t spent = 0;
+    while (queue.pop(chain_)) {
+      spent += serve(queue, write_through);
+      if (spent > round_budget && transport.again()) break;
+    }
     transport.completed(index);
   }
 
@@ -74,12 +88,13 @@ class BlkCore {
     std::uint64_t written = 0;
   };
 
-  void serve(Queue& queue, bool write_through) {
+  /// Returns what the request cost, in bytes moved.
+  std::uint64_t serve(Queue& queue, bool write_through) {
     BlkRequestHeader header;
     std::byte raw_header[sizeof header];
     if (chain_.writable_size() == 0 || !gather(chain_.readable(), 0, raw_header)) {
       queue.fail(RingFault::BadRequest);
-      return;
+      return 0;
     }
     std::memcpy(&header, raw_header, sizeof header);
     // The status is the very last byte, whatever else shares its descriptor. Found before the data are cut to size.
@@ -87,7 +102,9 @@ class BlkCore {
     Segment last = chain_.writable().back();
     std::byte* status_byte = last.data + last.size - 1;
 
-    Answer answer = perform(header, room, write_through);
+    const std::uint64_t size = chain_.readable_size() + room;
+    Answer answer = size <= largest_request + sizeof header ? perform(header, room, write_through)
+                                                            : Answer{BlkRequestStatus::IOERR, 0};
     *status_byte = static_cast<std::byte>(answer.status);
     counters_.requests.add();
     if (answer.status != BlkRequestStatus::OK) counters_.errors.add();
@@ -95,6 +112,8 @@ class BlkCore {
     // status byte counts only where there is no gap before it.
     std::uint64_t length = answer.written == room ? room + 1 : answer.written;
     queue.push(chain_.head(), static_cast<std::uint32_t>(length));
+    const bool flushes = write_through || static_cast<BlkRequestType>(header.type) == BlkRequestType::FLUSH;
+    return (answer.status == BlkRequestStatus::OK ? size : 0) + (flushes ? flush_cost : 0);
   }
 
   /// `room` is the size of the writable part but for the status byte.

@@ -55,6 +55,7 @@ enum class BlkRequestStatus : std::uint8_t { OK = 0, IOERR = 1, UNSUPP = 2 };
 
 /// VIRTIO_BLK_F_*, [virtio/1.2] 5.2.3, as masks.
 namespace blk_feature {
+inline constexpr std::uint64_t SEGMENT_SIZE_MAX = 1ull << 1;  // SIZE_MAX, which is a macro of C
 inline constexpr std::uint64_t SEG_MAX = 1ull << 2;
 inline constexpr std::uint64_t RO = 1ull << 5;
 inline constexpr std::uint64_t BLK_SIZE = 1ull << 6;

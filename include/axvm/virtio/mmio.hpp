@@ -113,7 +113,7 @@ class MmioTransport {
     // An interrupt or a notification may have been under way when the state was saved. One too many does no harm.
     line_.lower();
     line_.set(state_.interrupt_status != 0);
-    events_.arm(Events::max_timers - 1, events_.now() + 1, Callback::to<&MmioTransport::notify_all>(*this));
+    (void)again();
   }
 
   // What the core sees: the Transport concept.
@@ -124,6 +124,10 @@ class MmioTransport {
     Queue& queue = queues_[index];
     if (queue.publish() && is_live()) interrupt_driver(interrupt::used_buffer);
     if (queue.fault() != RingFault::None) needs_reset(queue.fault());
+  }
+
+  bool again() {
+    return events_.arm(Events::max_timers - 1, events_.now() + 1, Callback::to<&MmioTransport::notify_all>(*this));
   }
 
   void configuration_changed() {

@@ -27,6 +27,8 @@ concept Transport = requires(T& transport, T const& seen, std::size_t index) {
   { transport.queue(index) } -> std::same_as<Queue&>;
   // Shows the driver what was pushed, interrupts it if it wants that, and if the queue has a fault asks for a reset.
   transport.completed(index);
+  // Calls notified() once more, soon, after others had their turn. False when nobody could: go on now.
+  { transport.again() } -> std::same_as<bool>;
   // The bytes of config() have changed (after the change).
   transport.configuration_changed();
   // The features that both sides agreed on; 0 until they have.
@@ -38,6 +40,7 @@ class TransportArchetype {
  public:
   Queue& queue(std::size_t) { return queue_; }
   void completed(std::size_t) {}
+  bool again() { return false; }
   void configuration_changed() {}
   [[nodiscard]] std::uint64_t features() const { return 0; }
 

@@ -38,8 +38,8 @@ class Vcpu {
   static constexpr std::uint32_t code(ExitReason reason) { return static_cast<std::uint32_t>(reason); }
 
   std::uint32_t run() {
-    if (__atomic_load_n(&interrupted_, __ATOMIC_RELAXED)) return code(ExitReason::Interrupted);
     collect();
+    if (__atomic_load_n(&interrupted_, __ATOMIC_RELAXED)) return code(ExitReason::Interrupted);
     if (script_ == nullptr || next_ == script_->size()) return code(ExitReason::Halt);
     Step const& step = (*script_)[next_++];
     data_.assign(std::size_t{step.count} * step.width + 8, std::byte{0xaa});  // not zeros: stale bytes must not show

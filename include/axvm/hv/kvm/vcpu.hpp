@@ -54,8 +54,10 @@ class Vcpu {
       return page().exit_reason;
     // EINTR: a signal, or immediate_exit, which leaves exit_reason as it was. EAGAIN: a vCPU that waits for its
     // start-up interrupt was woken.
-    error_ = errno;
-    return error_ == EINTR || error_ == EAGAIN ? static_cast<std::uint32_t>(KVM_EXIT_INTR) : run_failed;
+    const int number = errno;
+    if (number == EINTR || number == EAGAIN) return KVM_EXIT_INTR;
+    error_ = number;
+    return run_failed;
   }
 
   void interrupt() { __atomic_store_n(&page().immediate_exit, std::uint8_t{1}, __ATOMIC_RELAXED); }
@@ -90,7 +92,8 @@ class Vcpu {
       list->entries[list->count++] = {entry.function, entry.index, flags,     entry.eax,
                                       entry.ebx,      entry.ecx,   entry.edx, {}};
     }
-    return call(SET_CPUID2, list.get(), "set the guest's CPUID");
+    if (auto set = call(SET_CPUID2, list.get(), "set the guest's CPUID"); !set) return set;
+    return set_firmware_msrs();
   }
 
   /// Puts the processor into the state a loader asked for: KVM's reset state, with both register groups replaced.
@@ -100,8 +103,7 @@ class Vcpu {
     to_kvm(entry.system, sregs);
     if (auto set = call(KVM_SET_SREGS, &sregs, "set the system registers"); !set) return set;
     kvm_regs regs = to_kvm(entry.general);
-    if (auto set = call(KVM_SET_REGS, &regs, "set the general registers"); !set) return set;
-    return enable_memory_types();
+    return call(KVM_SET_REGS, &regs, "set the general registers");
   }
 
   [[nodiscard]] Result<GeneralRegisters> general() {
@@ -147,18 +149,21 @@ class Vcpu {
     return failure(ErrorCode::Hypervisor, text<1023>(what, " of vCPU ", index_), {}, errno);
   }
 
-  /// Memory is write-back by default, as firmware leaves it ([intel/vol3] 12.11.2.1): with MTRRs off the guest would
-  /// take all of it for uncacheable.
-  [[nodiscard]] Result<> enable_memory_types() {
-    CountedList<kvm_msr_entry, 1> msrs{.count = 1};
+  /// What firmware sets on every processor and a guest takes for granted: memory is write-back by default (with the
+  /// MTRRs off a guest would take all of it for uncacheable, [intel/vol3] 12.11.2.1), and fast strings are on (KVM
+  /// leaves the bit clear, and Linux then gives them up; the two higher bits say that there is no BTS and no PEBS).
+  [[nodiscard]] Result<> set_firmware_msrs() {
+    CountedList<kvm_msr_entry, 2> msrs{.count = 2};
     msrs.entries[0] = {.index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .reserved = 0, .data = 1u << 11 | 6};
-    if (::ioctl(descriptor_.get(), SET_MSRS, &msrs) == 1) return {};
-    return failure(ErrorCode::Hypervisor, text<1023>("set IA32_MTRR_DEF_TYPE of vCPU ", index_), {}, errno);
+    msrs.entries[1] = {.index = 0x1a0 /* IA32_MISC_ENABLE */, .reserved = 0, .data = 1u << 12 | 1u << 11 | 1u};
+    if (::ioctl(descriptor_.get(), SET_MSRS, &msrs) == 2) return {};
+    return failure(ErrorCode::Hypervisor, text<1023>("set the MSRs of vCPU ", index_), {}, errno);
   }
 
   [[nodiscard]] Text<1023> reason() const {
     kvm_run const& run = page();
     auto out = text<1023>("vCPU ", index_, ": ");
+    if (error_ != 0) return out.append("KVM_RUN failed, errno ").append(error_);
     switch (run.exit_reason) {
       case KVM_EXIT_FAIL_ENTRY:
         return out.append("the processor refused to enter the guest, hardware reason ")
@@ -172,7 +177,6 @@ class Vcpu {
       case KVM_EXIT_SYSTEM_EVENT: return out.append("the guest reported a crash");
       default: break;
     }
-    if (error_ != 0) return out.append("KVM_RUN failed, errno ").append(error_);
     return out.append("unhandled KVM exit reason ").append(run.exit_reason);
   }
 
