@@ -5,13 +5,8 @@
 #include <cstdint>
 #include <span>
 
-#include <axvm/acpi/aml.hpp>
-#include <axvm/acpi/eisa_id.hpp>
-#include <axvm/acpi/resources.hpp>
-#include <axvm/core/bytes.hpp>
-#include <axvm/core/counter.hpp>
-#include <axvm/core/field.hpp>
-#include <axvm/core/result.hpp>
+#include <axvm/acpi/acpi.hpp>
+#include <axvm/core/core.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
 #include <axvm/device/uart8250_registers.hpp>
