@@ -4,7 +4,7 @@
 output=$(boot --memory 6G --run '
   awk "/MemTotal/ { print \"total\", int(\$2 / 1024) }" /proc/meminfo
   grep "System RAM" /proc/iomem
-  mount -t tmpfs t /tmp && dd if=/dev/zero of=/tmp/big bs=1M count=400 2>/dev/null && echo filled')
+  dd if=/dev/zero of=/run/big bs=1M count=400 2>/dev/null && echo filled')
 expect "$output" '^filled$'
 expect "$output" '^00100000-cfffffff : System RAM'
 expect "$output" '^100000000-1afffffff : System RAM'

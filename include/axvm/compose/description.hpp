@@ -84,7 +84,7 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
                            .claims = claims_of<Composed, I>,
                            .implicit = I < ImplicitDevices<typename Composed::CpuProfileType>::count,
                            .in_kernel = Composed::offloaded[I]};
-  if constexpr (I != 0) device.instance = instance_of<Composed, I>;
+  device.instance = instance_of<Composed, I>;
   if constexpr (!std::is_empty_v<typename D::Config>) {
     std::size_t instance = 0;
     for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
