@@ -65,3 +65,37 @@ TEST_CASE("a handler replaces the default of one exit; others keep theirs") {
   CHECK(machine->counters().unclaimed.ports.value() == 1);
   CHECK(machine->counters().exits[static_cast<std::size_t>(ExitReason::Shutdown)].value() == 1);
 }
+
+// A register that counts how often the guest looked, and a call by which it says that it is done.
+struct Looks {
+  Action read(MsrExit& msr) {
+    msr.value = ++count;
+    return Action::Continue;
+  }
+  std::uint64_t count = 0;
+};
+struct Done {
+  static Action handle(HypercallExit& call) {
+    call.result = call.arguments[0];
+    return Action::Stop;
+  }
+};
+
+// A profiler: how often the guest came out, and why.
+struct Profile {
+  void before(ExitReason reason, auto&) { exits[static_cast<std::size_t>(reason)].add(); }
+  std::array<Counter, exit_reason_count> exits{};
+};
+
+using Watched =
+    Machine<Bare, Devices<>, Handlers<OnMsr<0x4b56'4d80, Looks>, OnHypercall<7, Done>, Observe<Profile>>, fake::Fake>;
+
+TEST_CASE("handlers answer registers and hypercalls, and see every exit") {
+  const fake::Fake guest({fake::rdmsr(0x4b56'4d80), fake::rdmsr(0x4b56'4d80), fake::hypercall(7, {42})});
+  auto machine = Watched::create({.memory = 1_MiB}, Host{}, guest);
+  REQUIRE(machine->load(nothing));
+  CHECK(*machine->run() == End::Finished);
+  CHECK(guest.recorder().reads == std::vector<std::uint64_t>{1, 2, 42});
+  CHECK(machine->handler<Looks>().count == 2);
+  CHECK(machine->handler<Profile>().exits[static_cast<std::size_t>(ExitReason::MsrRead)].value() == 2);
+}

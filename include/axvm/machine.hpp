@@ -99,6 +99,12 @@ class Machine {
     return body_->board().template cell<index>().device();
   }
 
+  /// The object of a handler's policy, which lives as long as the machine. Processors that run call it at any time.
+  template <class Policy>
+  [[nodiscard]] Policy& handler() {
+    return body_->handlers().template get<Policy>();
+  }
+
  private:
   explicit Machine(std::unique_ptr<Body> body) : body_(std::move(body)) {}
 

@@ -39,8 +39,9 @@ using Board = axvm::Board<Composed, axvm::DeviceLock>;
 extern "C" {
 
 /// The run loop: from the return of run() to the devices.
-[[gnu::used, gnu::noinline]] void axvm_run_loop(axvm::kvm::Vcpu& vcpu, Board& board, axvm::VcpuCounters& counters) {
-  while (axvm::ExitDispatch<Board, axvm::Handlers<>>::handle(vcpu.run(), vcpu, board, counters) ==
+[[gnu::used, gnu::noinline]] void axvm_run_loop(axvm::kvm::Vcpu& vcpu, Board& board, axvm::VcpuCounters& counters,
+                                                axvm::HandlerObjects<axvm::Handlers<>>& handlers) {
+  while (axvm::ExitDispatch<Board, axvm::Handlers<>>::handle(vcpu.run(), vcpu, board, counters, handlers) ==
          axvm::Action::Continue) {
   }
 }

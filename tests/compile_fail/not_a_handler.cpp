@@ -1,6 +1,7 @@
 // A policy in the handler list that does not say which exit it is for.
 // EXPECT: NotAHandler<not_a_handler::Stop>
-// EXPECT: axvm: handlers are written OnHalt<Policy>, OnShutdown<Policy>
+// EXPECT: axvm: handlers are written OnHalt<Policy>, On<ExitReason, Policy>, OnHypercall<Number, Policy>, OnMsr<Index,
+// Policy> or Observe<Policy>
 
 #include <axvm/axvm.hpp>
 

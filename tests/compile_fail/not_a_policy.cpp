@@ -1,6 +1,6 @@
 // A handler that does not say what happens next.
 // EXPECT: NotAPolicy<not_a_policy::Count, axvm::Lacks::handle>
-// EXPECT: axvm: a handler's policy has a public 'static axvm::Action handle\(Vcpu&\)'
+// EXPECT: axvm: a handler's policy has a public 'axvm::Action handle\(Vcpu&\)'
 
 #include <axvm/axvm.hpp>
 

@@ -8,6 +8,9 @@
 
 #include <axvm/axvm.hpp>
 
+/// Set by a test that this KVM cannot run, to the reason.
+extern char const* skipped;
+
 /// Writes tiny 64-bit guests. Each function appends one instruction sequence.
 class Guest {
  public:

@@ -289,3 +289,16 @@ TEST_CASE("quirks: without XSAVE nothing is left that needs it, and all else is"
   kvm::hide_xsave(empty);
   CHECK(empty.entries().empty());
 }
+
+TEST_CASE("guest_debug: breakpoints become DR7") {
+  GuestDebug debug;
+  static_assert(GuestDebug{}.dr7() == 0x400);
+  CHECK(!debug.any_breakpoint());
+  debug.breakpoints[0] = {.address = 0x1000, .enabled = true};
+  CHECK(debug.dr7() == 0x402);
+  debug.breakpoints[3] = {.address = 0x2000, .on = Breakpoint::On::write, .length = 8, .enabled = true};
+  CHECK(debug.dr7() == 0x9000'0482);
+  debug.breakpoints[1] = {.address = 0x2000, .on = Breakpoint::On::access, .length = 4, .enabled = true};
+  CHECK(debug.dr7() == 0x90f0'048a);
+  CHECK(debug.any_breakpoint());
+}

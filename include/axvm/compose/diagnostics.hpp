@@ -33,8 +33,10 @@ enum class Lacks : std::uint8_t {
   claims,             ///< of a device: `static constexpr auto claims = axvm::claims(...)`
   Config,             ///< of a device: a plain struct of settings that all have defaults
   open,               ///< of a device with Resources: `static Result<Resources> open(const Config&, const Host&)`
-  constructor,        ///< of a device: from (const Config&, DeviceContext&), Resources& between them where it has any
-  read,               ///< of a device: `void read(PioAccess&)` or `(MmioAccess&)`, with a tag for a named window
+  constructor,        ///< of a device: from (const Config&, DeviceContext&), Resources& between them where it has any;
+                      ///< of a handler's policy: without arguments
+  read,               ///< of a device: `void read(PioAccess&)` or `(MmioAccess&)`, with a tag for a named window; of
+                      ///< the policy for a register: `Action read(MsrExit&)`, or `write`
   write,              ///< of a device: `void write(const PioAccess&)` or `(const MmioAccess&)`, likewise
   name,               ///< of a profile: what people call it
   max_vcpus,          ///< of a profile: how many processors its machines have at most
@@ -42,7 +44,8 @@ enum class Lacks : std::uint8_t {
   address_map,        ///< of a profile: an AddressMap
   host_requirements,  ///< of a profile: a range of HostRequirement
   guest_cpuid,        ///< of a profile: `guest_cpuid(CpuidTable&, const Topology&, unsigned)`
-  handle,             ///< of a handler's policy: `static Action handle(Vcpu&)`
+  handle,             ///< of a handler's policy: `Action handle(Vcpu&)`, or `Action handle(HypercallExit&)`
+  before,             ///< of an observer's policy: `void before(ExitReason, Vcpu&)`, or `after` with the Action, too
 };
 
 /// `A` and `B` both claim an I/O port.
@@ -93,11 +96,11 @@ struct NotAHypervisor;
 /// `T` stands where Handlers<...> belongs.
 template <class T>
 struct NotAHandlerList;
-/// `T` stands in the handler list and is not an On<...>.
+/// `T` stands in the handler list and is not a handler.
 template <class T>
 struct NotAHandler;
-/// `Policy` handles an exit and cannot be called for it.
-template <class Policy, Lacks Member>
+/// `Policy` handles an exit and cannot be called for it; `Arguments` are what `Member` takes, if not the vCPU alone.
+template <class Policy, Lacks Member, class... Arguments>
 struct NotAPolicy;
 /// `Policy` handles something that is no exit reason, or one that has no handler.
 template <class Policy, auto Reason>
@@ -208,11 +211,30 @@ constexpr bool machine_with<NotAHandlerList<T>> __attribute__((
 
 template <class T>
 constexpr bool machine_with<NotAHandler<T>> __attribute__((unavailable(
-    "axvm: handlers are written OnHalt<Policy>, OnShutdown<Policy>, ... or On<ExitReason, Policy>"))) = true;
+    "axvm: handlers are written OnHalt<Policy>, On<ExitReason, Policy>, OnHypercall<Number, Policy>, OnMsr<Index, "
+    "Policy> or Observe<Policy>"))) = true;
 
-template <class Policy, Lacks Member>
-constexpr bool machine_with<NotAPolicy<Policy, Member>> __attribute__((unavailable(
-    "axvm: a handler's policy has a public 'static axvm::Action handle(Vcpu&)' for the hypervisor's vCPU"))) = true;
+template <class Policy>
+constexpr bool machine_with<NotAPolicy<Policy, Lacks::constructor>> __attribute__((
+    unavailable("axvm: a machine makes a handler's policy itself: it needs a public default constructor"))) = true;
+
+template <class Policy>
+constexpr bool machine_with<NotAPolicy<Policy, Lacks::handle>> __attribute__((unavailable(
+    "axvm: a handler's policy has a public 'axvm::Action handle(Vcpu&)' for the hypervisor's vCPU"))) = true;
+
+template <class Policy, class Exit>
+constexpr bool machine_with<NotAPolicy<Policy, Lacks::handle, Exit>> __attribute__((
+    unavailable("axvm: the policy of a hypercall has a public 'axvm::Action handle(axvm::HypercallExit&)'"))) = true;
+
+template <class Policy, class Exit>
+constexpr bool machine_with<NotAPolicy<Policy, Lacks::read, Exit>> __attribute__((
+    unavailable("axvm: the policy of a register has a public 'axvm::Action read(axvm::MsrExit&)', 'write' likewise, or "
+                "both"))) = true;
+
+template <class Policy>
+constexpr bool machine_with<NotAPolicy<Policy, Lacks::before>> __attribute__((unavailable(
+    "axvm: an observer has a public 'void before(axvm::ExitReason, Vcpu&)', 'void after(axvm::ExitReason, Vcpu&, "
+    "axvm::Action)', or both"))) = true;
 
 template <class Policy, auto Reason>
 constexpr bool machine_with<UnknownExit<Policy, Reason>> __attribute__((

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <concepts>
+#include <cstdint>
 #include <type_traits>
 
 #include <axvm/compose/devices.hpp>
@@ -15,24 +15,50 @@ template <class Vcpu, class T>
 struct CheckedHandler {
   using Fault = Found<NotAHandler<T>>;
 };
+/// A policy is asked for what its handler calls; one that has none of it is told so.
+template <class Policy, bool IsOne, Lacks Member, class... Arguments>
+consteval auto policy_fault() {
+  if constexpr (!std::is_default_constructible_v<Policy>) return Found<NotAPolicy<Policy, Lacks::constructor>>{};
+  else if constexpr (!IsOne) return Found<NotAPolicy<Policy, Member, Arguments...>>{};
+  else return Nothing{};
+}
 template <class Vcpu, ExitReason Reason, class Policy>
 struct CheckedHandler<Vcpu, On<Reason, Policy>> {
   static consteval auto find() {
     if constexpr (Reason >= ExitReason::Other) return Found<UnknownExit<Policy, Reason>>{};
-    else if constexpr (!requires(Vcpu& vcpu) {
-                         { Policy::handle(vcpu) } -> std::same_as<Action>;
-                       })
-      return Found<NotAPolicy<Policy, Lacks::handle>>{};
-    else return Nothing{};
+    else return policy_fault<Policy, Handles<Policy, Vcpu>, Lacks::handle>();
   }
   using Fault = decltype(find());
 };
+template <class Vcpu, std::uint64_t Number, class Policy>
+struct CheckedHandler<Vcpu, OnHypercall<Number, Policy>> {
+  using Fault = decltype(policy_fault<Policy, Handles<Policy, Vcpu, HypercallExit>, Lacks::handle, HypercallExit&>());
+};
+template <class Vcpu, std::uint32_t Index, class Policy>
+struct CheckedHandler<Vcpu, OnMsr<Index, Policy>> {
+  static constexpr bool is_one = ReadsMsr<Policy, Vcpu> || WritesMsr<Policy, Vcpu>;
+  using Fault = decltype(policy_fault<Policy, is_one, Lacks::read, MsrExit&>());
+};
+template <class Vcpu, class Policy>
+struct CheckedHandler<Vcpu, Observe<Policy>> {
+  static constexpr bool is_one = SeesBefore<Policy, Vcpu> || SeesAfter<Policy, Vcpu>;
+  using Fault = decltype(policy_fault<Policy, is_one, Lacks::before>());
+};
+
+/// Whether `A` and `B` are there for the same exit.
+template <class A, class B>
+consteval bool same_exit() {
+  if constexpr (IsReasonHandler<A> && IsReasonHandler<B>) return A::reason == B::reason;
+  else if constexpr (IsHypercallHandler<A> && IsHypercallHandler<B>) return A::number == B::number;
+  else if constexpr (IsMsrHandler<A> && IsMsrHandler<B>) return A::index == B::index;
+  else return std::is_same_v<A, B>;
+}
 
 /// Whether `First` handles what one of `Rest` handles.
 template <class First, class... Rest>
 consteval auto handled_twice() {
   return (Nothing{} | ... | [] {
-    if constexpr (First::reason == Rest::reason)
+    if constexpr (same_exit<First, Rest>())
       return Found<TwoHandlersForOneExit<typename First::PolicyType, typename Rest::PolicyType>>{};
     else return Nothing{};
   }());

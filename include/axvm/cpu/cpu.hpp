@@ -1,6 +1,7 @@
 #pragma once
 
 #include <axvm/cpu/cpuid.hpp>
+#include <axvm/cpu/guest_debug.hpp>
 #include <axvm/cpu/host_facts.hpp>
 #include <axvm/cpu/ivy_bridge_xv2.hpp>
 #include <axvm/cpu/paging.hpp>

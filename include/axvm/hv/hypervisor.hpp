@@ -23,31 +23,34 @@ struct VmPlan {
   bool pit = false;         ///< the hypervisor's own 8254, in place of the device
   unsigned vcpus = 1;
   AddressMap address_map{};
+  ExtraExits extra_exits{};  ///< what is passed on beside what always is; spans of constants
 };
 
 /// One virtual processor of a backend. All calls on the thread that runs it, but `interrupt`.
 template <class V>
-concept HypervisorVcpu =
-    requires(V& vcpu, V const& constant, ExitReason reason, CpuidTable const& table, EntryState const& entry) {
-      // The number by which run() reports a reason; distinct for each reason the backend has.
-      { V::code(reason) } -> std::same_as<std::uint32_t>;
-      // Enters the guest and comes back with the code of the exit.
-      { vcpu.run() } -> std::same_as<std::uint32_t>;
-      // Makes a run() that is going on, and the next one, return Interrupted; any thread. The caller also sends the
-      // signal that gets a thread out of the kernel.
-      vcpu.interrupt();
-      { vcpu.io() } -> std::same_as<IoExit>;
-      { vcpu.mmio() } -> std::same_as<MmioExit>;
-      { vcpu.system_event() } -> std::same_as<Action>;
-      vcpu.refuse_hypercall();
-      vcpu.refuse_msr();
-      { vcpu.set_cpuid(table) } -> std::same_as<Result<>>;
-      { vcpu.set_entry(entry) } -> std::same_as<Result<>>;
-      { vcpu.general() } -> std::same_as<Result<GeneralRegisters>>;
-      { vcpu.system() } -> std::same_as<Result<SystemRegisters>>;
-      // Why the last run() failed, for a person: reason, numbers, registers.
-      { vcpu.describe_failure() } -> std::same_as<Text<1023>>;
-    };
+concept HypervisorVcpu = requires(V& vcpu, std::uint32_t code, ExitReason reason, CpuidTable const& table,
+                                  EntryState const& entry, HypercallExit const& hypercall, MsrExit const& msr) {
+  // Whether a number that run() returned means this reason; constant, and true of one reason at most.
+  { V::is(code, reason) } -> std::same_as<bool>;
+  // Enters the guest and comes back with the code of the exit.
+  { vcpu.run() } -> std::same_as<std::uint32_t>;
+  // Makes a run() that is going on, and the next one, return Interrupted; any thread. The caller also sends the
+  // signal that gets a thread out of the kernel.
+  vcpu.interrupt();
+  { vcpu.io() } -> std::same_as<IoExit>;
+  { vcpu.mmio() } -> std::same_as<MmioExit>;
+  { vcpu.system_event() } -> std::same_as<Action>;
+  { vcpu.hypercall() } -> std::same_as<HypercallExit>;
+  vcpu.finish(hypercall);
+  { vcpu.msr() } -> std::same_as<MsrExit>;
+  vcpu.finish(msr);
+  { vcpu.set_cpuid(table) } -> std::same_as<Result<>>;
+  { vcpu.set_entry(entry) } -> std::same_as<Result<>>;
+  { vcpu.general() } -> std::same_as<Result<GeneralRegisters>>;
+  { vcpu.system() } -> std::same_as<Result<SystemRegisters>>;
+  // Why the last run() failed, for a person: reason, numbers, registers.
+  { vcpu.describe_failure() } -> std::same_as<Text<1023>>;
+};
 
 /// One virtual machine of a backend.
 template <class M>

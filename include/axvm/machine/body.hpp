@@ -123,6 +123,7 @@ class MachineBody {
   [[nodiscard]] Vcpu& vcpu(unsigned index) { return processors_[index].vcpu; }
   [[nodiscard]] VcpuCounters const& counters(unsigned index) const { return counters_[index]; }
   [[nodiscard]] BoardType& board() { return board_; }
+  [[nodiscard]] HandlerObjects<HandlerList>& handlers() { return handlers_; }
 
  private:
   /// What the machine remembers of each device beside its cell.
@@ -189,7 +190,8 @@ class MachineBody {
     const VmPlan plan{.interrupts = Composed::has_interrupts,
                       .pit = offloads(Offload::Pit),
                       .vcpus = config_.vcpus,
-                      .address_map = Profile::address_map};
+                      .address_map = Profile::address_map,
+                      .extra_exits = extra_exits<HandlerList, Vcpu>};
     auto vm = hypervisor_.create_vm(plan);
     if (!vm) return std::unexpected(vm.error());
     vm_.emplace(std::move(*vm));
@@ -289,20 +291,25 @@ class MachineBody {
   /// One processor's life in the guest, on its own thread.
   void run_vcpu(Processor<Vcpu>& processor) {
     unblock_kick_signal(config_.kick_signal);
-    std::uint32_t code = Vcpu::code(ExitReason::Interrupted);
+    std::uint32_t code = 0;
+    bool entered = false;
     while (request_.load(std::memory_order_relaxed) == Action::Continue) [[likely]] {
       code = processor.vcpu.run();
-      const Action action = Dispatch::handle(code, processor.vcpu, board_, processor.counters);
+      entered = true;
+      const Action action = Dispatch::handle(code, processor.vcpu, board_, processor.counters, handlers_);
       if (action == Action::Continue) [[likely]]
         continue;
       if (action == Action::Fail) failed_.store(&processor, std::memory_order_release);
-      if (code == Vcpu::code(ExitReason::Shutdown)) log_(Severity::Warning, processor.vcpu.describe_failure());
+      if (Vcpu::is(code, ExitReason::Shutdown)) log_(Severity::Warning, processor.vcpu.describe_failure());
       request(action);
     }
-    // What the last access read is in the registers only when the processor is entered again; it comes out at once.
-    if (code != Vcpu::code(ExitReason::Io) && code != Vcpu::code(ExitReason::Mmio)) return;
-    processor.vcpu.interrupt();
-    (void)processor.vcpu.run();
+    // What the last exit brought is in the registers only when the processor is entered again; it comes out at once.
+    using enum ExitReason;
+    for (const ExitReason answered : {Io, Mmio, Hypercall, MsrRead, MsrWrite}) {
+      if (!entered || !Vcpu::is(code, answered)) continue;
+      processor.vcpu.interrupt();
+      (void)processor.vcpu.run();
+    }
   }
 
   void become_failed() {
@@ -343,6 +350,7 @@ class MachineBody {
   std::array<DoorbellOwner, Composed::List::count> doorbell_owners_{};
   std::optional<Vm> vm_;
   BoardType board_;
+  [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
   std::optional<Error> doorbell_error_;
   Processors<Vcpu> processors_;

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include <axvm/hv/fake/script.hpp>
@@ -23,7 +25,8 @@ struct LineChange {
 /// What happened while a script ran. Shared by the hypervisor and the test that looks at it.
 struct Recorder {
   std::mutex mutex;
-  std::vector<std::uint64_t> reads;    ///< what loads and INs got, in order
+  std::vector<std::uint64_t> reads;    ///< what loads, INs, hypercalls and RDMSRs got, in order
+  std::uint64_t faults = 0;            ///< how many accesses to registers were refused
   std::vector<LineChange> interrupts;  ///< what devices did with their lines, in order
   std::vector<CpuidTable> cpuid;       ///< what each processor was given
   EntryState entry;                    ///< where the first processor was told to start
@@ -35,18 +38,20 @@ class Vcpu {
   Vcpu(std::shared_ptr<Script const> script, std::shared_ptr<Recorder> recorder)
       : script_(std::move(script)), recorder_(std::move(recorder)) {}
 
-  static constexpr std::uint32_t code(ExitReason reason) { return static_cast<std::uint32_t>(reason); }
+  static constexpr bool is(std::uint32_t code, ExitReason reason) { return code == static_cast<std::uint32_t>(reason); }
 
   std::uint32_t run() {
     collect();
-    if (__atomic_load_n(&interrupted_, __ATOMIC_RELAXED)) return code(ExitReason::Interrupted);
-    if (script_ == nullptr || next_ == script_->size()) return code(ExitReason::Halt);
+    if (__atomic_load_n(&interrupted_, __ATOMIC_RELAXED)) return code_of(ExitReason::Interrupted);
+    if (script_ == nullptr || next_ == script_->size()) return code_of(ExitReason::Halt);
     Step const& step = (*script_)[next_++];
-    data_.assign(std::size_t{step.count} * step.width + 8, std::byte{0xaa});  // not zeros: stale bytes must not show
-    for (std::size_t i = 0; i < step.values.size(); ++i)
-      std::memcpy(data_.data() + i * step.width, &step.values[i], step.width);
     current_ = &step;
-    return code(step.reason);
+    if (is_access(step)) {
+      data_.assign(std::size_t{step.count} * step.width + 8, std::byte{0xaa});  // not zeros: stale bytes must not show
+      for (std::size_t i = 0; i < step.values.size(); ++i)
+        std::memcpy(data_.data() + i * step.width, &step.values[i], step.width);
+    }
+    return code_of(step.reason);
   }
 
   void interrupt() { __atomic_store_n(&interrupted_, true, __ATOMIC_RELAXED); }
@@ -57,8 +62,21 @@ class Vcpu {
   }
   [[nodiscard]] MmioExit mmio() { return {current_->address, current_->width, current_->is_write, data_.data()}; }
   [[nodiscard]] Action system_event() { return Action::PowerOff; }
-  void refuse_hypercall() {}
-  void refuse_msr() {}
+  [[nodiscard]] HypercallExit hypercall() const {
+    HypercallExit exit{.number = current_->address, .privilege_level = current_->width};
+    std::copy_n(current_->values.begin(), std::min(current_->values.size(), exit.arguments.size()),
+                exit.arguments.begin());
+    return exit;
+  }
+  void finish(HypercallExit const& exit) { result_ = exit.result; }
+  [[nodiscard]] MsrExit msr() const {
+    return {.index = static_cast<std::uint32_t>(current_->address),
+            .value = current_->is_write ? current_->values.front() : 0};
+  }
+  void finish(MsrExit const& exit) {
+    result_ = exit.value;
+    refused_ = exit.refused;
+  }
 
   [[nodiscard]] Result<> set_cpuid(CpuidTable const& table) {
     recorder_->cpuid.push_back(table);
@@ -75,17 +93,27 @@ class Vcpu {
   }
 
  private:
-  /// Notes what the last read brought: a guest sees it when it goes on.
+  static constexpr std::uint32_t code_of(ExitReason reason) { return static_cast<std::uint32_t>(reason); }
+  static bool is_access(Step const& step) { return step.reason == ExitReason::Io || step.reason == ExitReason::Mmio; }
+
+  /// Notes what the last step brought: a guest sees it when it goes on.
   void collect() {
-    if (current_ != nullptr && !current_->is_write && current_->width != 0) {
-      const std::lock_guard guard(recorder_->mutex);
-      for (std::uint32_t i = 0; i < current_->count; ++i) {
-        std::uint64_t value = 0;
-        std::memcpy(&value, data_.data() + std::size_t{i} * current_->width, current_->width);
-        recorder_->reads.push_back(value);
-      }
+    if (current_ == nullptr) return;
+    const std::lock_guard guard(recorder_->mutex);
+    if (!current_->is_write) {
+      if (is_access(*current_)) collect_items();
+      else if (current_->reason == ExitReason::Hypercall || (current_->reason == ExitReason::MsrRead && !refused_))
+        recorder_->reads.push_back(result_);
     }
+    if (std::exchange(refused_, false)) ++recorder_->faults;
     current_ = nullptr;
+  }
+  void collect_items() {
+    for (std::uint32_t i = 0; i < current_->count; ++i) {
+      std::uint64_t value = 0;
+      std::memcpy(&value, data_.data() + std::size_t{i} * current_->width, current_->width);
+      recorder_->reads.push_back(value);
+    }
   }
 
   std::shared_ptr<Script const> script_;
@@ -93,6 +121,8 @@ class Vcpu {
   std::vector<std::byte> data_;
   std::size_t next_ = 0;
   Step const* current_ = nullptr;
+  std::uint64_t result_ = 0;  ///< of the hypercall or the register
+  bool refused_ = false;
   bool interrupted_ = false;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <axvm/core/exit.hpp>
@@ -11,10 +12,10 @@ namespace axvm::fake::inline v1 {
 /// One thing the scripted guest does. Made by the functions below.
 struct Step {
   ExitReason reason = ExitReason::Halt;
-  std::uint64_t address = 0;  ///< port or guest-physical address
-  std::uint8_t width = 0;
+  std::uint64_t address = 0;  ///< port, guest-physical address, number of a hypercall or index of a register
+  std::uint8_t width = 0;     ///< bytes; of a hypercall, the caller's privilege level
   bool is_write = false;
-  std::vector<std::uint64_t> values;  ///< what is written, one for each item of a string instruction
+  std::vector<std::uint64_t> values;  ///< what is written, one for each item of a string instruction, or arguments
   std::uint32_t count = 1;
 };
 
@@ -40,6 +41,17 @@ inline Step store(GuestAddress address, std::uint64_t value, std::uint8_t width 
 /// A load from there; what was read is appended to Recorder::reads.
 inline Step load(GuestAddress address, std::uint8_t width = 4) {
   return {ExitReason::Mmio, address, width, false, {}, 1};
+}
+/// A hypercall of the guest's kernel, with up to four arguments; its result is appended to Recorder::reads.
+inline Step hypercall(std::uint64_t number, std::vector<std::uint64_t> arguments = {},
+                      std::uint8_t privilege_level = 0) {
+  return {ExitReason::Hypercall, number, privilege_level, false, std::move(arguments), 1};
+}
+/// RDMSR; what was read is appended to Recorder::reads, or Recorder::faults counts one more.
+inline Step rdmsr(std::uint32_t index) { return {ExitReason::MsrRead, index, 0, false, {}, 1}; }
+/// WRMSR; Recorder::faults counts one more if it was refused.
+inline Step wrmsr(std::uint32_t index, std::uint64_t value) {
+  return {ExitReason::MsrWrite, index, 0, true, {value}, 1};
 }
 /// Any exit that carries nothing: Halt, Shutdown, FailEntry, Debug, ...
 inline Step exit(ExitReason reason) { return {reason, 0, 0, false, {}, 1}; }

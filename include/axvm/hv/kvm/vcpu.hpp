@@ -1,6 +1,7 @@
 #pragma once
 
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 #include <sys/ioctl.h>
 
 #include <cerrno>
@@ -12,6 +13,7 @@
 #include <axvm/core/exit.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/cpu/cpuid.hpp>
+#include <axvm/cpu/guest_debug.hpp>
 #include <axvm/hv/kvm/counted_list.hpp>
 #include <axvm/hv/kvm/registers.hpp>
 #include <axvm/io/descriptor.hpp>
@@ -22,30 +24,33 @@ namespace axvm::kvm::inline v1 {
 /// One virtual processor of KVM: the vCPU's descriptor and the page it shares with the kernel ([linux/kvm] 5).
 class Vcpu {
  public:
-  /// Takes over a vCPU's descriptor and its mapped kvm_run.
-  Vcpu(Descriptor descriptor, Mapping shared, unsigned index)
-      : descriptor_(std::move(descriptor)), shared_(std::move(shared)), index_(index) {}
+  /// Takes over a vCPU's descriptor and its mapped kvm_run. `hides_hypercalls` where KVM answers none of its own.
+  Vcpu(Descriptor descriptor, Mapping shared, unsigned index, bool hides_hypercalls)
+      : descriptor_(std::move(descriptor)),
+        shared_(std::move(shared)),
+        index_(index),
+        hides_hypercalls_(hides_hypercalls) {}
 
   /// 0 for the boot processor.
   [[nodiscard]] unsigned index() const { return index_; }
 
-  static constexpr std::uint32_t code(ExitReason reason) {
+  static constexpr bool is(std::uint32_t code, ExitReason reason) {
     switch (reason) {
-      case ExitReason::Io: return KVM_EXIT_IO;
-      case ExitReason::Mmio: return KVM_EXIT_MMIO;
-      case ExitReason::Halt: return KVM_EXIT_HLT;
-      case ExitReason::Hypercall: return KVM_EXIT_HYPERCALL;
-      case ExitReason::MsrRead: return KVM_EXIT_X86_RDMSR;
-      case ExitReason::MsrWrite: return KVM_EXIT_X86_WRMSR;
-      case ExitReason::Shutdown: return KVM_EXIT_SHUTDOWN;
-      case ExitReason::SystemEvent: return KVM_EXIT_SYSTEM_EVENT;
-      case ExitReason::FailEntry: return KVM_EXIT_FAIL_ENTRY;
-      case ExitReason::InternalError: return KVM_EXIT_INTERNAL_ERROR;
-      case ExitReason::Debug: return KVM_EXIT_DEBUG;
-      case ExitReason::Interrupted: return KVM_EXIT_INTR;
+      case ExitReason::Io: return code == KVM_EXIT_IO;
+      case ExitReason::Mmio: return code == KVM_EXIT_MMIO;
+      case ExitReason::Halt: return code == KVM_EXIT_HLT;
+      case ExitReason::Hypercall: return code == KVM_EXIT_HYPERCALL || code == KVM_EXIT_XEN;
+      case ExitReason::MsrRead: return code == KVM_EXIT_X86_RDMSR;
+      case ExitReason::MsrWrite: return code == KVM_EXIT_X86_WRMSR;
+      case ExitReason::Shutdown: return code == KVM_EXIT_SHUTDOWN;
+      case ExitReason::SystemEvent: return code == KVM_EXIT_SYSTEM_EVENT;
+      case ExitReason::FailEntry: return code == KVM_EXIT_FAIL_ENTRY;
+      case ExitReason::InternalError: return code == KVM_EXIT_INTERNAL_ERROR;
+      case ExitReason::Debug: return code == KVM_EXIT_DEBUG;
+      case ExitReason::Interrupted: return code == KVM_EXIT_INTR;
       case ExitReason::Other: break;
     }
-    return run_failed;
+    return false;
   }
 
   /// Enters the guest; returns KVM's exit reason, or `run_failed`, of which describe_failure() knows more.
@@ -82,15 +87,57 @@ class Vcpu {
     }
   }
 
-  void refuse_hypercall() { page().hypercall.ret = static_cast<std::uint64_t>(-1000); }  // -KVM_ENOSYS
-  void refuse_msr() { page().msr.error = 1; }                                            // the guest gets #GP
+  /// Of both interfaces that pass hypercalls on only the registers are read: each has arguments of its own.
+  [[nodiscard]] HypercallExit hypercall() {
+    kvm_run const& run = page();
+    const bool xen = run.exit_reason == KVM_EXIT_XEN;
+    const bool wide = xen ? run.xen.u.hcall.longmode != 0 : run.hypercall.longmode != 0;
+    const std::uint64_t mask = wide ? ~std::uint64_t{0} : 0xffff'ffff;
+    const GeneralRegisters r = general().value_or(GeneralRegisters{});
+    return {.number = r.rax & mask,
+            .arguments = {r.rbx & mask, r.rcx & mask, r.rdx & mask, r.rsi & mask},
+            .privilege_level = xen ? static_cast<std::uint8_t>(run.xen.u.hcall.cpl) : std::uint8_t{0}};
+  }
+  void finish(HypercallExit const& exit) {
+    kvm_run& run = page();
+    if (run.exit_reason == KVM_EXIT_XEN) run.xen.u.hcall.result = exit.result;
+    else run.hypercall.ret = exit.result;
+  }
+
+  [[nodiscard]] MsrExit msr() { return {.index = page().msr.index, .value = page().msr.data}; }
+  void finish(MsrExit const& exit) {
+    page().msr.data = exit.value;
+    page().msr.error = exit.refused ? 1 : 0;
+  }
+
+  /// Makes the processor stop where it is said; each stop is an exit with ExitReason::Debug, which ends the run unless
+  /// OnDebug<...> handles it. On the vCPU's thread, or while the machine does not run; a reset of the machine forgets
+  /// it ([linux/kvm] 4.87).
+  [[nodiscard]] Result<> set_debug(GuestDebug const& wanted) {
+    kvm_guest_debug debug{};
+    if (wanted.single_step) debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP;
+    if (wanted.on_int3) debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP;
+    if (wanted.any_breakpoint()) {
+      debug.control |= KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+      for (std::size_t i = 0; i < wanted.breakpoints.size(); ++i)
+        debug.arch.debugreg[i] = wanted.breakpoints[i].address;
+      debug.arch.debugreg[7] = wanted.dr7();
+    }
+    return call(KVM_SET_GUEST_DEBUG, &debug, "set breakpoints");
+  }
+  /// Why the last run() ended with ExitReason::Debug.
+  [[nodiscard]] DebugEvent debug_event() const {
+    auto const& arch = page().debug.arch;
+    return {.address = arch.pc, .exception = arch.exception, .dr6 = arch.dr6};
+  }
 
   [[nodiscard]] Result<> set_cpuid(CpuidTable const& table) {
     auto list = std::make_unique<CountedList<kvm_cpuid_entry2, CpuidTable::capacity>>();  // 10 KiB: not for a stack
     for (CpuidEntry const& entry : table.entries()) {
       const std::uint32_t flags = entry.indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
-      list->entries[list->count++] = {entry.function, entry.index, flags,     entry.eax,
-                                      entry.ebx,      entry.ecx,   entry.edx, {}};
+      std::uint32_t eax = entry.eax;
+      if (hides_hypercalls_ && entry.function == KVM_CPUID_FEATURES) eax &= ~hypercall_features;
+      list->entries[list->count++] = {entry.function, entry.index, flags, eax, entry.ebx, entry.ecx, entry.edx, {}};
     }
     if (auto set = call(SET_CPUID2, list.get(), "set the guest's CPUID"); !set) return set;
     return set_firmware_msrs();
@@ -142,6 +189,11 @@ class Vcpu {
   static constexpr std::uint32_t run_failed = 0xffff'ffff;
 
  private:
+  /// What a guest does by hypercalls of KVM's own: it must not try when all of them go to the monitor.
+  static constexpr std::uint32_t hypercall_features = 1u << KVM_FEATURE_PV_UNHALT | 1u << KVM_FEATURE_PV_SEND_IPI |
+                                                      1u << KVM_FEATURE_PV_SCHED_YIELD |
+                                                      1u << KVM_FEATURE_HC_MAP_GPA_RANGE;
+
   [[nodiscard]] kvm_run& page() const { return *reinterpret_cast<kvm_run*>(shared_.data()); }
 
   [[nodiscard]] Result<> call(unsigned long request, void* argument, std::string_view what) {
@@ -192,6 +244,7 @@ class Vcpu {
   Descriptor descriptor_;
   Mapping shared_;
   unsigned index_ = 0;
+  bool hides_hypercalls_ = false;
   int error_ = 0;
 };
 

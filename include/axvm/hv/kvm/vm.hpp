@@ -16,6 +16,7 @@
 #include <axvm/device/claims.hpp>
 #include <axvm/device/irq_line.hpp>
 #include <axvm/hv/hypervisor.hpp>
+#include <axvm/hv/kvm/extra_exits.hpp>
 #include <axvm/hv/kvm/vcpu.hpp>
 
 namespace axvm::kvm::inline v1 {
@@ -33,6 +34,8 @@ class Vm {
     std::uint64_t identity = plan.address_map.kvm_identity_map;
     if (auto set = call(KVM_SET_IDENTITY_MAP_ADDR, &identity, "place the identity map"); !set) return set;
     if (::ioctl(descriptor_.get(), KVM_SET_TSS_ADDR, identity + 0x1000) != 0) return failed("place the TSS");
+    if (auto requested = request_extra_exits(descriptor_.get(), plan.extra_exits); !requested) return requested;
+    all_hypercalls_ = plan.extra_exits.any_hypercall();
     if (!plan.interrupts) return {};
     if (::ioctl(descriptor_.get(), KVM_CREATE_IRQCHIP, 0) != 0) return failed("create the interrupt controllers");
     if (!plan.pit) return {};
@@ -55,7 +58,7 @@ class Vm {
     if (!vcpu) return std::unexpected(failed(text<80>("create vCPU ", index)).error());
     void* shared = ::mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.get(), 0);
     if (shared == MAP_FAILED) return std::unexpected(failed(text<80>("map the state of vCPU ", index)).error());
-    return Vcpu(std::move(vcpu), Mapping(shared, run_size_), index);
+    return Vcpu(std::move(vcpu), Mapping(shared, run_size_), index, all_hypercalls_);
   }
 
   /// An edge line writes an irqfd, which costs no lock of ours; a level line tells KVM both levels.
@@ -124,6 +127,7 @@ class Vm {
 
   Descriptor descriptor_;
   std::size_t run_size_ = 0;
+  bool all_hypercalls_ = false;
   std::vector<std::unique_ptr<Line>> lines_;
   std::vector<Descriptor> doorbells_;
 };
