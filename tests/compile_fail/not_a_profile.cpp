@@ -14,7 +14,7 @@ struct Atom {
   static constexpr axvm::Platform platform = axvm::Platform::Bare;
   static constexpr axvm::AddressMap address_map{};
   static constexpr std::span<const axvm::HostRequirement> host_requirements{};
-  static constexpr void guest_cpuid(axvm::CpuidTable&, axvm::Topology const&, unsigned) {}
+  static constexpr void guest_cpuid(axvm::CpuidTable&, axvm::GuestCpu const&) {}
 };
 
 using M = axvm::Machine<Atom, axvm::Devices<axvm::Uart8250>>;

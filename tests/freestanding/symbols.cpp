@@ -35,9 +35,7 @@ Result<acpi::Tables> tables(GuestMemory const& memory, acpi::Platform const& pla
   });
 }
 
-void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
-  IvyBridgeXv2::guest_cpuid(table, topology, index);
-}
+void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) { IvyBridgeXv2::guest_cpuid(table, cpu); }
 bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x10000, 4_GiB).has_value(); }
 
 /// A PC's whole board, with the devices' ways of going on from a saved state.

@@ -9,6 +9,7 @@
 #include <axvm/compose/devices.hpp>
 #include <axvm/core/field.hpp>
 #include <axvm/core/units.hpp>
+#include <axvm/cpu/paravirt.hpp>
 
 namespace axvm::inline v1 {
 
@@ -44,6 +45,7 @@ struct MachineConfig {
   std::uint64_t memory = 512 * MiB;          ///< guest RAM in bytes; a multiple of 4 KiB, at least 1 MiB
   unsigned vcpus = 1;                        ///< 1 to the profile's max_vcpus
   HostCheck host_check = HostCheck::strict;  ///< what happens on a host that the profile does not fit
+  CpuUse cpu_use = CpuUse::shared;           ///< whether each vCPU has a processor of the host for itself
   bool reboot = true;                        ///< whether a reset by the guest starts it again or ends the run
   int kick_signal = 0;                       ///< the signal that interrupts vCPU threads; 0 is SIGRTMIN
   typename detail::ConfigTuple<List>::Type devices{};
@@ -75,6 +77,8 @@ inline constexpr auto machine_fields = axvm::fields(
         .help = "guest memory", .unit = "bytes", .alias = 'm', .min = MiB, .multiple_of = 4 * KiB},
     field<&MachineConfig<List>::vcpus>{.help = "virtual CPUs", .alias = 'c', .min = 1},
     field<&MachineConfig<List>::host_check>{.help = "on a host that does not fit the CPU profile, refuse or go on"},
+    field<&MachineConfig<List>::cpu_use>{
+        .help = "dedicated: every virtual CPU has a host core for itself, and waits on it without an exit"},
     field<&MachineConfig<List>::reboot>{.help = "start the guest again when it resets"},
     field<&MachineConfig<List>::kick_signal>{
         .help = "signal that interrupts virtual CPUs; 0: a real-time signal", .min = 0, .max = 64});

@@ -43,7 +43,7 @@ enum class Lacks : std::uint8_t {
   platform,           ///< of a profile: Platform::Bare or Platform::Pc
   address_map,        ///< of a profile: an AddressMap
   host_requirements,  ///< of a profile: a range of HostRequirement
-  guest_cpuid,        ///< of a profile: `guest_cpuid(CpuidTable&, const Topology&, unsigned)`
+  guest_cpuid,        ///< of a profile: `guest_cpuid(CpuidTable&, const GuestCpu&)`
   handle,             ///< of a handler's policy: `Action handle(Vcpu&)`, or `Action handle(HypercallExit&)`
   before,             ///< of an observer's policy: `void before(ExitReason, Vcpu&)`, or `after` with the Action, too
 };

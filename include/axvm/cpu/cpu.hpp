@@ -3,8 +3,10 @@
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/guest_debug.hpp>
 #include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/ivy_bridge_xv2.hpp>
 #include <axvm/cpu/paging.hpp>
+#include <axvm/cpu/paravirt.hpp>
 #include <axvm/cpu/portable.hpp>
 #include <axvm/cpu/profile.hpp>
 #include <axvm/cpu/registers.hpp>

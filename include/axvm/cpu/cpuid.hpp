@@ -63,18 +63,24 @@ class CpuidTable {
 namespace cpuid {
 inline constexpr std::uint32_t FEATURES = 0x1;              ///< [intel/vol2] table 3-10, 3-11
 inline constexpr std::uint32_t CACHES = 0x4;                ///< deterministic cache parameters
+inline constexpr std::uint32_t MWAIT = 0x5;                 ///< MONITOR and MWAIT
 inline constexpr std::uint32_t TOPOLOGY = 0xb;              ///< extended topology enumeration
 inline constexpr std::uint32_t XSAVE = 0xd;                 ///< processor extended state
 inline constexpr std::uint32_t TOPOLOGY_V2 = 0x1f;          ///< V2 extended topology enumeration
 inline constexpr std::uint32_t POWER = 0x8000'0007;         ///< [amd/vol3] E.4.6; invariant TSC
 inline constexpr std::uint32_t AMD_SIZES = 0x8000'0008;     ///< [amd/vol3] E.4.7; number of cores
+inline constexpr std::uint32_t AMD_CACHES = 0x8000'001d;    ///< [amd/vol3] E.4.15; cache properties
 inline constexpr std::uint32_t AMD_TOPOLOGY = 0x8000'001e;  ///< [amd/vol3] E.4.16; extended APIC id
 
+inline constexpr std::uint32_t ECX_MONITOR = 1u << 3;
 inline constexpr std::uint32_t ECX_VMX = 1u << 5;
 inline constexpr std::uint32_t ECX_X2APIC = 1u << 21;
 inline constexpr std::uint32_t ECX_TSC_DEADLINE = 1u << 24;
 inline constexpr std::uint32_t ECX_HYPERVISOR = 1u << 31;
 inline constexpr std::uint32_t EDX_HTT = 1u << 28;
+inline constexpr std::uint32_t MWAIT_ECX_EXTENSIONS = 1u << 0;
+inline constexpr std::uint32_t MWAIT_ECX_INTERRUPTS = 1u << 1;  ///< wakes by interrupts even where they are masked
+inline constexpr std::uint32_t MWAIT_EDX_C1 = 2u << 4;          ///< C1 and C1E, nothing deeper
 inline constexpr std::uint32_t POWER_EDX_INVARIANT_TSC = 1u << 8;
 inline constexpr std::uint32_t XSAVE1_EAX_XSAVEC = 1u << 1;
 inline constexpr std::uint32_t XSAVE1_EAX_XSAVES = 1u << 3;

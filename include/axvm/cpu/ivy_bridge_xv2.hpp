@@ -2,12 +2,13 @@
 
 #include <array>
 
+#include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/profile.hpp>
 
 namespace axvm::inline v1 {
 
-/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, takes up to 20 vCPUs, and is a
-/// PC. [intel/e5v2]
+/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, takes up to 20 vCPUs, shows its
+/// guest this processor and nothing newer, and is a PC. [intel/e5v2]
 struct IvyBridgeXv2 {
   static constexpr std::string_view name = "Xv2 (Xeon E5-2680 v2)";
   static constexpr unsigned max_vcpus = 20;
@@ -16,8 +17,10 @@ struct IvyBridgeXv2 {
   static constexpr std::array host_requirements{requirement::ivy_bridge_ep, requirement::vt_x, requirement::ept,
                                                 requirement::invariant_tsc, requirement::x2apic};
 
-  static constexpr void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
-    common_guest_cpuid(table, topology, index);
+  static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
+    const bool same_vendor = has_vendor(table, ivy_bridge::VENDOR);
+    apply_ivy_bridge(table);
+    common_guest_cpuid(table, cpu, same_vendor);
   }
 };
 static_assert(CpuProfile<IvyBridgeXv2>);

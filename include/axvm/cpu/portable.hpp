@@ -12,9 +12,7 @@ struct Portable {
   static constexpr AddressMap address_map{};
   static constexpr std::span<const HostRequirement> host_requirements{};
 
-  static constexpr void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
-    common_guest_cpuid(table, topology, index);
-  }
+  static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) { common_guest_cpuid(table, cpu); }
 };
 static_assert(CpuProfile<Portable>);
 
@@ -27,9 +25,7 @@ struct Bare {
   static constexpr AddressMap address_map{};
   static constexpr std::span<const HostRequirement> host_requirements{};
 
-  static constexpr void guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
-    common_guest_cpuid(table, topology, index);
-  }
+  static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) { common_guest_cpuid(table, cpu); }
 };
 static_assert(CpuProfile<Bare>);
 

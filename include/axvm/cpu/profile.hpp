@@ -7,6 +7,7 @@
 #include <axvm/core/address_map.hpp>
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/paravirt.hpp>
 #include <axvm/cpu/topology.hpp>
 
 namespace axvm::inline v1 {
@@ -17,15 +18,23 @@ enum class Platform : std::uint8_t {
   Pc,    ///< local APICs and an I/O APIC, ACPI tables, power and reset registers: what a PC operating system expects
 };
 
+/// One virtual CPU of a machine, for the profile that says what its guest is shown.
+struct GuestCpu {
+  Topology topology{};
+  unsigned index = 0;  ///< of this one, 0 for the boot processor
+  CpuUse use = CpuUse::shared;
+  bool mwait = false;  ///< MWAIT waits on the processor itself and may be offered
+};
+
 /// A kind of processor: what the host must have, what the guest is shown, and the machine's limits.
 template <class P>
-concept CpuProfile = requires(CpuidTable& table, Topology const& topology, unsigned index) {
+concept CpuProfile = requires(CpuidTable& table, GuestCpu const& cpu) {
   { P::name } -> std::convertible_to<std::string_view>;
   { P::max_vcpus } -> std::convertible_to<unsigned>;
   { P::platform } -> std::convertible_to<Platform>;
   { P::address_map } -> std::convertible_to<AddressMap>;
   { std::span<const HostRequirement>(P::host_requirements) };
-  P::guest_cpuid(table, topology, index);
+  P::guest_cpuid(table, cpu);
 };
 
 /// The least that is a profile.
@@ -35,16 +44,27 @@ struct CpuProfileArchetype {
   static constexpr Platform platform = Platform::Bare;
   static constexpr AddressMap address_map{};
   static constexpr std::span<const HostRequirement> host_requirements{};
-  static constexpr void guest_cpuid(CpuidTable&, Topology const&, unsigned) {}
+  static constexpr void guest_cpuid(CpuidTable&, GuestCpu const&) {}
 };
 static_assert(CpuProfile<CpuProfileArchetype>);
 
-/// What every profile does to the host's CPUID before its own changes: the topology of this vCPU, the hypervisor bit,
-/// and an extended state that adds up. A nested host may report compacted XSAVE sizes that contradict its components;
-/// then the compacted formats are hidden and the standard format, which does add up, is used ([intel/vol1] 13.4.3).
-constexpr void common_guest_cpuid(CpuidTable& table, Topology const& topology, unsigned index) {
-  if (CpuidEntry* leaf = table.find(cpuid::FEATURES)) leaf->ecx |= cpuid::ECX_HYPERVISOR;
-  apply_topology(table, topology, index);
+/// What every profile does to a table of CPUID behind its own changes: the topology of this vCPU, the hypervisor bit,
+/// the hypervisor's help for this use (`may_call`: see apply_paravirt), and an extended state that adds up. A nested
+/// host may report compacted XSAVE sizes that contradict its components; then the compacted formats are hidden and the
+/// standard format, which does add up, is used ([intel/vol1] 13.4.3).
+constexpr void common_guest_cpuid(CpuidTable& table, GuestCpu const& cpu, bool may_call = true) {
+  if (CpuidEntry* leaf = table.find(cpuid::FEATURES)) {
+    leaf->ecx |= cpuid::ECX_HYPERVISOR;
+    if (cpu.mwait) leaf->ecx |= cpuid::ECX_MONITOR;
+  }
+  if (CpuidEntry* leaf = table.find(cpuid::MWAIT); leaf != nullptr && cpu.mwait)
+    *leaf = {.function = cpuid::MWAIT,
+             .eax = 64,
+             .ebx = 64,
+             .ecx = cpuid::MWAIT_ECX_EXTENSIONS | cpuid::MWAIT_ECX_INTERRUPTS,
+             .edx = cpuid::MWAIT_EDX_C1};
+  apply_topology(table, cpu.topology, cpu.index);
+  apply_paravirt(table, cpu.use, may_call);
   CpuidEntry* state = table.find(cpuid::XSAVE, 1);
   if (state == nullptr || (state->eax & (cpuid::XSAVE1_EAX_XSAVEC | cpuid::XSAVE1_EAX_XSAVES)) == 0) return;
   state->eax &= ~(cpuid::XSAVE1_EAX_XSAVEC | cpuid::XSAVE1_EAX_XSAVES);

@@ -24,8 +24,8 @@ struct Topology {
 };
 
 /// Makes every leaf that speaks of topology say the same about the vCPU `index`: 1, 4, 0xB and 0x1F of Intel,
-/// 0x80000008 and 0x8000001E of AMD. Leaves that the table does not have stay absent, but 0xB, which is added when the
-/// maximum basic leaf covers it. [intel/vol3] 9.9.3; [amd/vol3] E.4.7, E.4.16
+/// 0x80000008, 0x8000001D and 0x8000001E of AMD. Leaves that the table does not have stay absent, but 0xB, which is
+/// added when the maximum basic leaf covers it. [intel/vol3] 9.9.3; [amd/vol3] E.4.7, E.4.15, E.4.16
 constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsigned index) {
   const unsigned apic_id = Topology::apic_id(index);
   const unsigned logical = 1u << topology.package_bits();
@@ -36,10 +36,11 @@ constexpr void apply_topology(CpuidTable& table, Topology const& topology, unsig
   }
 
   for (CpuidEntry& leaf : table.entries()) {
-    if (leaf.function != cpuid::CACHES || (leaf.eax & 0x1f) == 0) continue;
+    const bool intel = leaf.function == cpuid::CACHES;
+    if ((!intel && leaf.function != cpuid::AMD_CACHES) || (leaf.eax & 0x1f) == 0) continue;
     const unsigned level = leaf.eax >> 5 & 7;
     const unsigned sharing = level < 3 ? 1u << topology.thread_bits() : logical;
-    const unsigned cores = 1u << (topology.package_bits() - topology.thread_bits());
+    const unsigned cores = intel ? 1u << (topology.package_bits() - topology.thread_bits()) : 1;
     leaf.eax = (leaf.eax & 0x3fff) | (sharing - 1) << 14 | (cores - 1) << 26;
   }
 

@@ -9,6 +9,7 @@
 #include <axvm/core/result.hpp>
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/paravirt.hpp>
 #include <axvm/cpu/registers.hpp>
 #include <axvm/device/claims.hpp>
 #include <axvm/device/feature.hpp>
@@ -23,6 +24,7 @@ struct VmPlan {
   bool pit = false;         ///< the hypervisor's own 8254, in place of the device
   unsigned vcpus = 1;
   AddressMap address_map{};
+  CpuUse cpu_use = CpuUse::shared;
   ExtraExits extra_exits{};  ///< what is passed on beside what always is; spans of constants
 };
 
@@ -62,6 +64,8 @@ concept HypervisorVm =
       { vm.create_vcpu(index) } -> std::same_as<Result<typename M::Vcpu>>;
       // The line of an interrupt claim, with its trigger mode.
       { vm.connect(irq) } -> std::same_as<Result<IrqLine>>;
+      // Whether MWAIT waits in the guest, without an exit, and may be shown to it.
+      { vm.waits_in_guest() } -> std::same_as<bool>;
       // A descriptor that becomes readable when the guest writes `value` there, or an error.
       { vm.doorbell(address, width, value) } -> std::same_as<Result<int>>;
     };

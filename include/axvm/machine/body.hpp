@@ -191,6 +191,7 @@ class MachineBody {
                       .pit = offloads(Offload::Pit),
                       .vcpus = config_.vcpus,
                       .address_map = Profile::address_map,
+                      .cpu_use = config_.cpu_use,
                       .extra_exits = extra_exits<HandlerList, Vcpu>};
     auto vm = hypervisor_.create_vm(plan);
     if (!vm) return std::unexpected(vm.error());
@@ -266,7 +267,8 @@ class MachineBody {
       auto vcpu = vm_->create_vcpu(index);
       if (!vcpu) return std::unexpected(vcpu.error());
       CpuidTable table = *supported;
-      Profile::guest_cpuid(table, topology, index);
+      Profile::guest_cpuid(
+          table, {.topology = topology, .index = index, .use = config_.cpu_use, .mwait = vm_->waits_in_guest()});
       if (auto set = vcpu->set_cpuid(table); !set) return set;
       processors_.add(std::move(*vcpu), index, counters_[index]);
     }

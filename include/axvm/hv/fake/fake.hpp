@@ -146,6 +146,7 @@ class Vm {
       line.recorder->interrupts.push_back({line.number, level});
     });
   }
+  static constexpr bool waits_in_guest() { return false; }
   /// There are none: every write arrives as an access.
   [[nodiscard]] Result<int> doorbell(GuestAddress, std::uint8_t, std::uint64_t) {
     return failure(ErrorCode::Unsupported, "register a doorbell: the fake hypervisor has none");
