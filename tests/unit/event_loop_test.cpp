@@ -2,15 +2,18 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <fstream>
 #include <functional>
 #include <future>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -145,6 +148,15 @@ struct Signal {
     [[maybe_unused]] const auto got = ::read(descriptor.get(), &value, sizeof value);
   }
 };
+
+/// Whether a thread of this process waits for something.
+bool sleeps(pid_t thread) {
+  std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string stat;
+  std::getline(file, stat);
+  const std::size_t name_end = stat.rfind(") ");
+  return name_end != std::string::npos && stat.substr(name_end + 2, 1) == "S";
+}
 
 /// Returns when the loop has gone around three times: whatever was ready before has been called by then.
 void go_around(OpenLoop& loop) {
@@ -579,6 +591,37 @@ TEST_CASE("event loop: when stop() returns no callback runs, and none comes unti
     loop.start();
     REQUIRE(device.wait_for(3));
   }
+}
+
+TEST_CASE("event loop: edges taken together are each served once, though a stop comes between them") {
+  OpenLoop loop;
+  Device device(loop);
+  Signal first, second;
+  std::atomic<bool> called{false};
+  std::atomic<pid_t> stopper{0};
+  auto in_callback = [&] {
+    if (called.exchange(true)) return;
+    // Goes on when stop() has nothing left to do but to wait for this callback.
+    const auto end = std::chrono::steady_clock::now() + patience;
+    while ((stopper == 0 || !sleeps(stopper)) && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  };
+  REQUIRE(loop.watch_signal(device.owner, first.get(), device.noting(1, in_callback)));
+  REQUIRE(loop.watch_signal(device.owner, second.get(), device.noting(2, in_callback)));
+  first.set();
+  second.set();
+  loop.start();
+  std::async(std::launch::async, [&] {
+    while (!called) std::this_thread::yield();
+    stopper = ::gettid();
+    loop.stop();
+  }).get();
+  CHECK(device.seen().size() == 1);
+  loop.start();
+  REQUIRE(device.wait_for(2));
+  go_around(loop);
+  auto seen = device.seen();
+  std::sort(seen.begin(), seen.end());
+  CHECK(seen == std::vector{1, 2});
 }
 
 TEST_CASE("event loop: devices that watch, arm and go from several threads while others are called back") {

@@ -175,16 +175,23 @@ class EventLoop {
   }
 
   void run() {
-    std::array<epoll_event, batch> events;
-    while (!stopping_.load(std::memory_order_relaxed)) {
-      const int count = ::epoll_wait(poll_.get(), events.data(), static_cast<int>(events.size()), -1);
-      for (int i = 0; i < count && !stopping_.load(std::memory_order_relaxed); ++i) {
-        const std::uint64_t id = events[static_cast<std::size_t>(i)].data.u64;
-        if (id == wake_id) drain_wake();
-        else if (id == timer_id) run_timers();
-        else call_source(id);
+    // epoll tells of an edge once. What a stop leaves of those it told of is served first when the loop starts again.
+    for (;;) {
+      while (served_ != taken_) {
+        if (stopping_.load(std::memory_order_relaxed)) return;
+        serve(events_[served_++].data.u64);
       }
+      if (stopping_.load(std::memory_order_relaxed)) return;
+      served_ = taken_ = 0;
+      const int count = ::epoll_wait(poll_.get(), events_.data(), static_cast<int>(events_.size()), -1);
+      if (count > 0) taken_ = static_cast<std::size_t>(count);
     }
+  }
+
+  void serve(std::uint64_t id) {
+    if (id == wake_id) drain_wake();
+    else if (id == timer_id) run_timers();
+    else call_source(id);
   }
 
   void drain_wake() {
@@ -241,6 +248,8 @@ class EventLoop {
   std::vector<Source> sources_;
   std::vector<Timer> timers_;
   std::uint64_t next_id_ = 2;
+  std::array<epoll_event, batch> events_;  ///< what epoll told of last; of the thread alone, from start to start
+  std::size_t served_ = 0, taken_ = 0;     ///< how many of them were served, and how many there are
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
