@@ -2,124 +2,127 @@
 
 #include <linux/kvm.h>
 
+#include <tuple>
+#include <type_traits>
+
 #include <axvm/cpu/registers.hpp>
 
 namespace axvm::kvm::inline v1 {
 
-/// Between this project's registers and those of KVM's interface ([linux/kvm] 4.11, 4.13).
-inline kvm_regs to_kvm(GeneralRegisters const& r) {
-  return {.rax = r.rax,
-          .rbx = r.rbx,
-          .rcx = r.rcx,
-          .rdx = r.rdx,
-          .rsi = r.rsi,
-          .rdi = r.rdi,
-          .rsp = r.rsp,
-          .rbp = r.rbp,
-          .r8 = r.r8,
-          .r9 = r.r9,
-          .r10 = r.r10,
-          .r11 = r.r11,
-          .r12 = r.r12,
-          .r13 = r.r13,
-          .r14 = r.r14,
-          .r15 = r.r15,
-          .rip = r.rip,
-          .rflags = r.rflags};
+// Between this project's registers and those of KVM's interface ([linux/kvm] 4.11, 4.13). Each register stands in one
+// list, which serves both directions.
+
+namespace detail {
+
+/// A register of ours and the same one of KVM's, as pointers to members.
+template <class Ours, class Theirs>
+struct Same {
+  Ours ours;
+  Theirs theirs;
+};
+
+/// What a structure of ours has in common with KVM's.
+template <class Ours>
+inline constexpr auto common = nullptr;
+
+template <>
+inline constexpr auto common<GeneralRegisters> = [] {
+  using Ours = GeneralRegisters;
+  using Theirs = kvm_regs;
+  return std::tuple{
+      Same{&Ours::rax, &Theirs::rax}, Same{&Ours::rbx, &Theirs::rbx}, Same{&Ours::rcx, &Theirs::rcx},
+      Same{&Ours::rdx, &Theirs::rdx}, Same{&Ours::rsi, &Theirs::rsi}, Same{&Ours::rdi, &Theirs::rdi},
+      Same{&Ours::rsp, &Theirs::rsp}, Same{&Ours::rbp, &Theirs::rbp}, Same{&Ours::r8, &Theirs::r8},
+      Same{&Ours::r9, &Theirs::r9},   Same{&Ours::r10, &Theirs::r10}, Same{&Ours::r11, &Theirs::r11},
+      Same{&Ours::r12, &Theirs::r12}, Same{&Ours::r13, &Theirs::r13}, Same{&Ours::r14, &Theirs::r14},
+      Same{&Ours::r15, &Theirs::r15}, Same{&Ours::rip, &Theirs::rip}, Same{&Ours::rflags, &Theirs::rflags}};
+}();
+
+template <>
+inline constexpr auto common<SegmentRegister> = [] {
+  using Ours = SegmentRegister;
+  using Theirs = kvm_segment;
+  return std::tuple{Same{&Ours::selector, &Theirs::selector},
+                    Same{&Ours::base, &Theirs::base},
+                    Same{&Ours::limit, &Theirs::limit},
+                    Same{&Ours::type, &Theirs::type},
+                    Same{&Ours::s, &Theirs::s},
+                    Same{&Ours::dpl, &Theirs::dpl},
+                    Same{&Ours::present, &Theirs::present},
+                    Same{&Ours::avl, &Theirs::avl},
+                    Same{&Ours::l, &Theirs::l},
+                    Same{&Ours::db, &Theirs::db},
+                    Same{&Ours::g, &Theirs::g},
+                    Same{&Ours::unusable, &Theirs::unusable}};
+}();
+
+template <>
+inline constexpr auto common<DescriptorTable> =
+    std::tuple{Same{&DescriptorTable::base, &kvm_dtable::base}, Same{&DescriptorTable::limit, &kvm_dtable::limit}};
+
+/// Without TR, LDTR and the APIC base, for which the directions differ.
+template <>
+inline constexpr auto common<SystemRegisters> = [] {
+  using Ours = SystemRegisters;
+  using Theirs = kvm_sregs;
+  return std::tuple{Same{&Ours::cs, &Theirs::cs},   Same{&Ours::ds, &Theirs::ds},    Same{&Ours::es, &Theirs::es},
+                    Same{&Ours::fs, &Theirs::fs},   Same{&Ours::gs, &Theirs::gs},    Same{&Ours::ss, &Theirs::ss},
+                    Same{&Ours::gdt, &Theirs::gdt}, Same{&Ours::idt, &Theirs::idt},  Same{&Ours::cr0, &Theirs::cr0},
+                    Same{&Ours::cr2, &Theirs::cr2}, Same{&Ours::cr3, &Theirs::cr3},  Same{&Ours::cr4, &Theirs::cr4},
+                    Same{&Ours::cr8, &Theirs::cr8}, Same{&Ours::efer, &Theirs::efer}};
+}();
+
+template <class Ours, class Visit>
+constexpr void for_each_common(Visit const& visit) {
+  std::apply([&](auto const&... same) { (visit(same), ...); }, common<Ours>);
 }
 
-inline GeneralRegisters from_kvm(kvm_regs const& r) {
-  return {.rax = r.rax,
-          .rcx = r.rcx,
-          .rdx = r.rdx,
-          .rbx = r.rbx,
-          .rsp = r.rsp,
-          .rbp = r.rbp,
-          .rsi = r.rsi,
-          .rdi = r.rdi,
-          .r8 = r.r8,
-          .r9 = r.r9,
-          .r10 = r.r10,
-          .r11 = r.r11,
-          .r12 = r.r12,
-          .r13 = r.r13,
-          .r14 = r.r14,
-          .r15 = r.r15,
-          .rip = r.rip,
-          .rflags = r.rflags};
+template <class Theirs, class Ours>
+constexpr void put(Ours const& ours, Theirs& theirs) {
+  if constexpr (std::is_class_v<Ours>)
+    for_each_common<Ours>([&](auto const& same) { put(ours.*same.ours, theirs.*same.theirs); });
+  else theirs = static_cast<Theirs>(ours);
 }
 
-inline kvm_segment to_kvm(SegmentRegister const& s) {
-  auto bit = [](bool value) { return static_cast<std::uint8_t>(value); };
-  return {.base = s.base,
-          .limit = s.limit,
-          .selector = s.selector,
-          .type = s.type,
-          .present = bit(s.present),
-          .dpl = s.dpl,
-          .db = bit(s.db),
-          .s = bit(s.s),
-          .l = bit(s.l),
-          .g = bit(s.g),
-          .avl = bit(s.avl),
-          .unusable = bit(s.unusable),
-          .padding = 0};
+template <class Ours, class Theirs>
+constexpr void get(Ours& ours, Theirs const& theirs) {
+  if constexpr (std::is_class_v<Ours>)
+    for_each_common<Ours>([&](auto const& same) { get(ours.*same.ours, theirs.*same.theirs); });
+  else ours = static_cast<Ours>(theirs);
 }
 
-inline SegmentRegister from_kvm(kvm_segment const& s) {
-  return {.selector = s.selector,
-          .base = s.base,
-          .limit = s.limit,
-          .type = s.type,
-          .s = s.s != 0,
-          .dpl = s.dpl,
-          .present = s.present != 0,
-          .avl = s.avl != 0,
-          .l = s.l != 0,
-          .db = s.db != 0,
-          .g = s.g != 0,
-          .unusable = s.unusable != 0};
+}  // namespace detail
+
+/// The general registers as KVM takes them.
+constexpr kvm_regs to_kvm(GeneralRegisters const& from) {
+  kvm_regs to{};
+  detail::put(from, to);
+  return to;
 }
 
-/// Puts the system registers into `to`, leaving what this project does not model (the APIC base, pending interrupts)
-/// as KVM had it.
-inline void to_kvm(SystemRegisters const& from, kvm_sregs& to) {
-  to.cs = to_kvm(from.cs);
-  to.ds = to_kvm(from.ds);
-  to.es = to_kvm(from.es);
-  to.fs = to_kvm(from.fs);
-  to.gs = to_kvm(from.gs);
-  to.ss = to_kvm(from.ss);
-  if (from.tr.present) to.tr = to_kvm(from.tr);
-  if (from.ldt.present) to.ldt = to_kvm(from.ldt);
-  to.gdt = {.base = from.gdt.base, .limit = from.gdt.limit, .padding = {}};
-  to.idt = {.base = from.idt.base, .limit = from.idt.limit, .padding = {}};
-  to.cr0 = from.cr0;
-  to.cr2 = from.cr2;
-  to.cr3 = from.cr3;
-  to.cr4 = from.cr4;
-  to.cr8 = from.cr8;
-  to.efer = from.efer;
+/// The general registers as KVM gives them.
+constexpr GeneralRegisters from_kvm(kvm_regs const& from) {
+  GeneralRegisters to;
+  detail::get(to, from);
+  return to;
 }
 
-inline SystemRegisters from_kvm(kvm_sregs const& from) {
-  return {.cs = from_kvm(from.cs),
-          .ds = from_kvm(from.ds),
-          .es = from_kvm(from.es),
-          .fs = from_kvm(from.fs),
-          .gs = from_kvm(from.gs),
-          .ss = from_kvm(from.ss),
-          .tr = from_kvm(from.tr),
-          .ldt = from_kvm(from.ldt),
-          .gdt = {from.gdt.base, from.gdt.limit},
-          .idt = {from.idt.base, from.idt.limit},
-          .cr0 = from.cr0,
-          .cr2 = from.cr2,
-          .cr3 = from.cr3,
-          .cr4 = from.cr4,
-          .cr8 = from.cr8,
-          .efer = from.efer,
-          .apic_base = from.apic_base};
+/// Puts the system registers into `to`, leaving what this project does not model (the APIC base, pending interrupts) as
+/// KVM had it, and TR and LDTR too unless they are present.
+constexpr void to_kvm(SystemRegisters const& from, kvm_sregs& to) {
+  detail::put(from, to);
+  if (from.tr.present) detail::put(from.tr, to.tr);
+  if (from.ldt.present) detail::put(from.ldt, to.ldt);
+}
+
+/// The system registers as KVM gives them.
+constexpr SystemRegisters from_kvm(kvm_sregs const& from) {
+  SystemRegisters to;
+  detail::get(to, from);
+  detail::get(to.tr, from.tr);
+  detail::get(to.ldt, from.ldt);
+  to.apic_base = from.apic_base;
+  return to;
 }
 
 }  // namespace axvm::kvm::inline v1
