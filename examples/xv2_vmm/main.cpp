@@ -102,7 +102,7 @@ int run(Xv2::Config const& config, xv2::Options const& options) {
   if (!machine) return fail(machine.error());
 
   auto linux_boot = axvm::LinuxBoot::open(
-      {.kernel = options.guest.kernel, .initrd = options.guest.initrd, .cmdline = options.cmdline()});
+      {.kernel = options.guest.kernel, .initrd = options.guest.initrd, .cmdline = std::string(options.cmdline)});
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
 

@@ -45,12 +45,6 @@ int reject(Errors const& errors) {
 
 }  // namespace
 
-std::string Options::cmdline() const {
-  std::string all(guest.cmdline.view());
-  if (!guest.append.empty()) all.append(" ").append(guest.append.view());
-  return all;
-}
-
 std::variant<Options, int> parse_options(int argc, char** argv, std::span<const axvm::Setting> machine) {
   Options options;
   const auto guest = axvm::settings_of(options.guest);
@@ -94,6 +88,9 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   errors.insert(errors.end(), in_file.begin(), in_file.end());
   attach_disks(disks, settings, flags, errors);
   flags.apply(errors);
+  const auto cmdline = axvm::boot::join_command_line(options.guest.cmdline, options.guest.append);
+  if (cmdline) options.cmdline = *cmdline;
+  else errors.push_back(cmdline.error());
   if (options.guest.kernel.empty() && !write_config && options.describe.empty() && !flags.given("kernel") &&
       in_file.empty())
     errors.push_back({.operation = "--kernel is missing", .hint = "name a bzImage, such as /boot/vmlinuz"});

@@ -4,6 +4,7 @@
 #include <string>
 #include <variant>
 
+#include <axvm/boot/cmdline.hpp>
 #include <axvm/core/field.hpp>
 #include <axvm/core/setting.hpp>
 #include <axvm/host/linux_boot.hpp>
@@ -27,11 +28,9 @@ struct Guest {
 /// What the command line and the machine file ask for beside the machine's settings.
 struct Options {
   Guest guest;
+  axvm::boot::CommandLine cmdline;  ///< the whole kernel command line
   unsigned verbose = 0;
   std::string describe;  ///< print the machine in this format ("text", "json", "svg") and end; empty: boot the guest
-
-  /// The whole kernel command line.
-  [[nodiscard]] std::string cmdline() const;
 };
 
 /// Reads the command line and the machine file it names into `machine`, the settings of a machine. An exit status

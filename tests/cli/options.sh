@@ -120,6 +120,15 @@ END
     has err '--disk: needs a path'
     runs 2 "$xv2" --kernel "$(printf 'x%.0s' {1..2000})"
     has err '--kernel: the text has 2000 bytes, at most 1023 are possible'
+
+    # The whole kernel command line: its parts may be good and the sum too long. Reported with everything else.
+    long=$(printf 'x%.0s' {1..4000})
+    runs 2 "$xv2" --kernel k --cmdline "$long" --append "$long" --vcpus 0
+    has err "--vcpus: '0' is out of range: 1 to 20" \
+      'kernel command line: 8001 bytes, at most 4095 are possible; shorten the appended text'
+    printf 'append = "a\\u0000b"\n' >zero.toml
+    runs 2 "$xv2" --config zero.toml --kernel k --vcpus 0
+    has err 'zero.toml:1: append: the text holds a zero byte' "--vcpus: '0' is out of range: 1 to 20"
     ;;
   write_config)
     runs 0 "$xv2" --write-config
