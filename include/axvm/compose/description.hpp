@@ -90,7 +90,7 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
     for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
     device.name = text<47>(config_name<D>, instance);
   }
-  if constexpr (requires(acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); })
+  if constexpr (HasAcpi<D>)
     device.describe_acpi = [](acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
   return device;
 }

@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <utility>
 
+#include <axvm/acpi/aml.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/access.hpp>
 #include <axvm/device/claims.hpp>
 #include <axvm/device/context.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/device/placement.hpp>
 
 namespace axvm::inline v1 {
 
@@ -55,6 +57,11 @@ template <class D>
 concept HasPresence = requires(typename D::Config const& config) {
   { D::present(config) } -> std::same_as<bool>;
 };
+
+/// Has a part in the DSDT, a node by which an operating system finds it: `static void describe_acpi(acpi::Aml&,
+/// Placement const&)`.
+template <class D>
+concept HasAcpi = requires(acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
 
 /// Can be built: from (Config, DeviceContext), or (Config, Resources, DeviceContext) where it has resources.
 template <class D>

@@ -11,10 +11,6 @@
 
 namespace axvm::inline v1 {
 
-/// A device with a part in the DSDT: `static void describe_acpi(acpi::Aml&, Placement const&)`.
-template <class D>
-concept HasAcpi = requires(acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
-
 /// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what every device that is
 /// there says of itself, in the machine's order. Returns the address of the RSDP.
 template <class BoardType>
