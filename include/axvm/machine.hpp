@@ -95,8 +95,9 @@ class Machine {
   template <class D, std::size_t Instance = 0>
   [[nodiscard]] D* device() {
     constexpr std::size_t index = detail::index_of<D, Instance>(List{});
-    static_assert(index < List::count, "axvm: the machine has no such device; is it in the Devices<...> list?");
-    return body_->board().template cell<index>().device();
+    static_assert(machine_with<detail::DeviceFault<List, D, Instance>>);
+    if constexpr (index < List::count) return body_->board().template cell<index>().device();
+    else return nullptr;
   }
 
   /// The object of a handler's policy, which lives as long as the machine. Processors that run call it at any time.

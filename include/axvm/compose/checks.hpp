@@ -65,18 +65,25 @@ consteval auto profile_fault() {
   else return Found<NotACpuProfile<P, Lacks::guest_cpuid>>{};
 }
 
-/// What a list holds, written out flat, and the first of its devices that is none.
-template <class List>
+/// What a list holds, written out flat, and what is wrong with it: that it is none, that it has more than `Most`, or
+/// the first of its devices that is none.
+template <class List, std::size_t Most>
 struct CheckedDevices {
   using Type = Devices<>;
   using Fault = Found<NotADeviceList<List>>;
 };
-template <class... Ds>
-struct CheckedDevices<Devices<Ds...>> {
+template <std::size_t Most, class... Ds>
+struct CheckedDevices<Devices<Ds...>, Most> {
   template <class... Flattened>
-  static Devices<DeviceOrNothing<Flattened>...> keep(Devices<Flattened...>);
+  static consteval auto keep(Devices<Flattened...>) {
+    if constexpr (sizeof...(Flattened) > Most) return Devices<>{};
+    else return Devices<DeviceOrNothing<Flattened>...>{};
+  }
   template <class... Flattened>
-  static auto fault(Devices<Flattened...>) -> decltype((Nothing{} | ... | device_fault<Flattened>()));
+  static consteval auto fault(Devices<Flattened...>) {
+    if constexpr (sizeof...(Flattened) > Most) return Found<TooManyDevices<sizeof...(Flattened), Most>>{};
+    else return (Nothing{} | ... | device_fault<Flattened>());
+  }
 
   using Type = decltype(keep(Flat<Devices<Ds...>>{}));
   using Fault = decltype(fault(Flat<Devices<Ds...>>{}));
@@ -86,7 +93,7 @@ struct CheckedDevices<Devices<Ds...>> {
 template <class WrittenProfile, class WrittenDevices, class H>
 struct ComposedParts {
   using Profile = std::conditional_t<CpuProfile<WrittenProfile>, WrittenProfile, CpuProfileArchetype>;
-  using Checked = CheckedDevices<WrittenDevices>;
+  using Checked = CheckedDevices<WrittenDevices, max_devices - ImplicitDevices<Profile>::count>;
   using List = Flat<ImplicitDevices<Profile>, typename Checked::Type>;
 
   template <class... Ds>

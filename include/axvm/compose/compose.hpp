@@ -1,9 +1,8 @@
 #pragma once
 
-// First, so that a fault's report stays short: what is included before it is listed in every compiler message.
+// First, for compilers print the way to these headers with every error about a composition.
 #include <axvm/compose/diagnostics.hpp>
-
-// First: compilers print the way to this header below every error about a composition.
+#include <axvm/compose/settings.hpp>
 
 #include <axvm/compose/acpi_node.hpp>
 #include <axvm/compose/board.hpp>
@@ -21,4 +20,3 @@
 #include <axvm/compose/layout.hpp>
 #include <axvm/compose/platform.hpp>
 #include <axvm/compose/regions.hpp>
-#include <axvm/compose/settings.hpp>

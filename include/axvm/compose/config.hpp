@@ -7,6 +7,7 @@
 #include <boost/hana/tuple.hpp>
 
 #include <axvm/compose/devices.hpp>
+#include <axvm/compose/diagnostics.hpp>
 #include <axvm/core/field.hpp>
 #include <axvm/core/units.hpp>
 #include <axvm/cpu/paravirt.hpp>
@@ -36,6 +37,14 @@ consteval std::size_t index_of(Devices<Ds...>) {
   return found;
 }
 
+/// What is wrong with asking a machine of this list for its `Instance`-th `D`.
+template <class List, class D, std::size_t Instance>
+using DeviceFault = std::conditional_t<index_of<D, Instance>(List{}) < List::count, NoFault, NoSuchDevice<D, Instance>>;
+
+/// Settings of a device that a machine does not have, so that the compiler has nothing more to say of it.
+template <class D>
+inline typename D::Config no_config{};
+
 }  // namespace detail
 
 /// The settings of a machine: its own, and those of each device in `List`. A plain aggregate with defaults:
@@ -53,19 +62,21 @@ struct MachineConfig {
   /// The settings of the `Instance`-th device of type `D`.
   template <class D, std::size_t Instance = 0>
   [[nodiscard]] auto& of() {
-    return boost::hana::at_c<place<D, Instance>()>(devices);
+    static_assert(machine_with<detail::DeviceFault<List, D, Instance>>);
+    return find<D, Instance>(devices);
   }
   template <class D, std::size_t Instance = 0>
   [[nodiscard]] auto const& of() const {
-    return boost::hana::at_c<place<D, Instance>()>(devices);
+    static_assert(machine_with<detail::DeviceFault<List, D, Instance>>);
+    return find<D, Instance>(devices);
   }
 
  private:
-  template <class D, std::size_t Instance>
-  static consteval std::size_t place() {
+  template <class D, std::size_t Instance, class Tuple>
+  static auto& find(Tuple& all) {
     constexpr std::size_t index = detail::index_of<D, Instance>(List{});
-    static_assert(index < List::count, "axvm: the machine has no such device; is it in the Devices<...> list?");
-    return index;
+    if constexpr (index < List::count) return boost::hana::at_c<index>(all);
+    else return detail::no_config<D>;
   }
 };
 

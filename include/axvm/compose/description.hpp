@@ -46,9 +46,6 @@ struct DeviceDescription {
 /// A machine with one configuration as plain values: what a person or a tool can be shown of it without building
 /// anything. Refers to constants only, so it may be kept and copied.
 struct Description {
-  /// How many devices it can tell the presence of.
-  static constexpr std::size_t max_devices = 256;
-
   std::string_view profile_type;  ///< the profile's class: "IvyBridgeXv2"
   std::string_view profile;       ///< the profile's own name for a person
   std::string_view hypervisor;    ///< the class of the backend: "Kvm"
@@ -116,8 +113,6 @@ constexpr bool is_present([[maybe_unused]] typename D::Config const& config) {
 template <class Composed>
 [[nodiscard]] constexpr Description describe_composition(MachineConfig<typename Composed::List> const& config) {
   using Profile = typename Composed::CpuProfileType;
-  static_assert(Composed::List::count <= Description::max_devices,
-                "axvm: a machine that is to be described has at most 256 devices");
   Description description{.profile_type = type_name<Profile>,
                           .profile = Profile::name,
                           .hypervisor = type_name<typename detail::HypervisorOf<Composed>::Type>,

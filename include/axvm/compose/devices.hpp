@@ -7,6 +7,9 @@
 
 namespace axvm::inline v1 {
 
+/// How many devices a machine has at most, the profile's own among them. (clang folds no more than 256 operands.)
+inline constexpr std::size_t max_devices = 256;
+
 /// The devices of a machine, in order. The same type may stand in the list several times.
 template <class... Ds>
 struct Devices {

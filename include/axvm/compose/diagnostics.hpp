@@ -112,6 +112,15 @@ struct TwoHandlersForOneExit;
 /// controller in the kernel handles it.
 template <class Policy, class D>
 struct HaltNeverExits;
+/// `D` chooses for its settings a name that flags and keys cannot begin with.
+template <class D>
+struct NotAConfigName;
+/// The machine has no `Instance`-th `D`, counted from 0.
+template <class D, std::size_t Instance>
+struct NoSuchDevice;
+/// The list has `Listed` devices, and a machine with this profile takes at most `Most`.
+template <std::size_t Listed, std::size_t Most>
+struct TooManyDevices;
 /// Nothing is wrong.
 struct NoFault;
 
@@ -247,5 +256,18 @@ constexpr bool machine_with<TwoHandlersForOneExit<A, B>> __attribute__((
 template <class Policy, class D>
 constexpr bool machine_with<HaltNeverExits<Policy, D>> __attribute__((unavailable(
     "axvm: with an in-kernel interrupt controller HLT never exits: drop OnHalt, or what claims the interrupt"))) = true;
+
+template <class D>
+constexpr bool machine_with<NotAConfigName<D>> __attribute__((
+    unavailable("axvm: a device's config_name has lower-case letters, digits and _, starts with a letter and does not "
+                "end with a digit"))) = true;
+
+template <class D, std::size_t Instance>
+constexpr bool machine_with<NoSuchDevice<D, Instance>> __attribute__((unavailable(
+    "axvm: the machine has no such device, or fewer of it (they count from 0): add it to Devices<...>"))) = true;
+
+template <std::size_t Listed, std::size_t Most>
+constexpr bool machine_with<TooManyDevices<Listed, Most>> __attribute__((
+    unavailable("axvm: the last number is how many devices can be listed: list fewer"))) = true;
 
 }  // namespace axvm::inline v1

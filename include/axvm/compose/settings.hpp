@@ -9,6 +9,8 @@
 
 #include <axvm/compose/config.hpp>
 #include <axvm/compose/devices.hpp>
+#include <axvm/compose/diagnostics.hpp>
+#include <axvm/compose/fault.hpp>
 #include <axvm/core/settings.hpp>
 
 namespace axvm::inline v1 {
@@ -56,13 +58,27 @@ constexpr std::span<const FieldNotes> notes_of_device() {
 
 template <class D>
 void add_device_settings(SettingSink& sink, std::span<const std::string_view> earlier, typename D::Config& config) {
-  static_assert(is_config_name(config_name<D>),
-                "axvm: a device's config_name has lower-case letters, digits and _, starts with a letter and does not "
-                "end with a digit");
   std::size_t instance = 0;
   for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
   add_settings(sink, text<79>(config_name<D>, instance, std::string_view(".", 1)), config,
                &default_of<typename D::Config>, notes_of_device<D>());
+}
+
+/// The first device whose name for settings is none.
+template <class... Ds>
+consteval auto config_name_fault(Devices<Ds...>) {
+  return (Nothing{} | ... | std::conditional_t<is_config_name(config_name<Ds>), Nothing, Found<NotAConfigName<Ds>>>{});
+}
+/// What of the devices' configurations cannot be set; see settings_fault().
+template <class... Ds>
+consteval auto device_settings_fault(Devices<Ds...> list) {
+  constexpr std::size_t first = [] {
+    std::size_t index = 0;
+    (void)(true && ... && (all_settable<typename Ds::Config>() && ++index != 0));
+    return index;
+  }();
+  if constexpr (first == list.count) return std::type_identity<AllSettings>{};
+  else return settings_fault<typename DeviceAt<first, Devices<Ds...>>::Config>();
 }
 
 template <class... Ds>
@@ -84,6 +100,8 @@ template <class Machine>
 [[nodiscard]] std::array<Setting, machine_setting_count<Machine>> machine_settings(typename Machine::Config& config) {
   using Config = typename Machine::Config;
   using Profile = typename Machine::Composition::CpuProfileType;
+  static_assert(machine_with<typename decltype(detail::config_name_fault(typename Machine::List{}))::Type>);
+  static_assert(settings_with<typename decltype(detail::device_settings_fault(typename Machine::List{}))::type>);
   std::array<Setting, machine_setting_count<Machine>> settings;
   detail::SettingSink sink{settings.data()};
   for (FieldNotes notes : machine_fields<typename Machine::List>) {

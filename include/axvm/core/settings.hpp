@@ -10,13 +10,21 @@
 
 namespace axvm::inline v1 {
 
-/// `Config` has a field of type `Field`, which no command line and no file can set.
+/// `Config` has a field of type `Field`, which no command line and no file can set. Never defined: what is wrong with a
+/// configuration is said by name, as compose/diagnostics.hpp says what is wrong with a machine.
 template <class Config, class Field>
-struct NotASetting {
-  static_assert(sizeof(Config) == 0,
-                "axvm: a field of a Config is a bool, an integer, an enum class, a Text<N>, a std::array of one of "
-                "these, or an aggregate of them");
-};
+struct NotASetting;
+/// Every field of a configuration can be set.
+struct AllSettings;
+
+/// True for AllSettings; unavailable for a fault, with what to write instead.
+template <class Fault>
+inline constexpr bool settings_with = true;
+
+template <class Config, class Field>
+constexpr bool settings_with<NotASetting<Config, Field>> __attribute__((
+    unavailable("axvm: a field of a Config is a bool, an integer, an enum class, a Text<N>, a std::array of one of "
+                "these, or an aggregate of them"))) = true;
 
 namespace detail {
 
@@ -42,7 +50,40 @@ consteval std::size_t settings_in_field() {
   using Value = typename Array::Type;
   if constexpr (SettingValue<Value>) return 1;
   else if constexpr (IsNested<Value>) return Array::count * count_settings<Value>();
-  else return 0;  // reported by add_settings(), where the compiler says it once
+  else return 0;  // is SettingsFault's to report
+}
+
+template <class Config>
+consteval bool all_settable();
+
+template <class Field>
+consteval bool is_settable() {
+  using Value = typename ArrayElement<Field>::Type;
+  if constexpr (SettingValue<Value>) return true;
+  else if constexpr (IsNested<Value>) return all_settable<Value>();
+  else return false;
+}
+
+template <class Config>
+consteval bool all_settable() {
+  return []<std::size_t... Is>(std::index_sequence<Is...>) {
+    return (true && ... && is_settable<field_type<Config, Is>>());
+  }(std::make_index_sequence<field_count<Config>>{});
+}
+
+/// Says what of a configuration cannot be set: the first such field, or AllSettings. A function that needs settings
+/// asserts settings_with<it> itself; from further inside, the compiler would say how it got there at length.
+template <class Config, std::size_t I = 0>
+consteval auto settings_fault() {
+  if constexpr (all_settable<Config>()) {
+    return std::type_identity<AllSettings>{};
+  } else {
+    using Field = field_type<Config, I>;
+    using Value = typename ArrayElement<Field>::Type;
+    if constexpr (is_settable<Field>()) return settings_fault<Config, I + 1>();
+    else if constexpr (IsNested<Value>) return settings_fault<Value>();
+    else return std::type_identity<NotASetting<Config, Field>>{};
+  }
 }
 
 template <class Config>
@@ -88,7 +129,7 @@ void add_settings(SettingSink& sink, std::string_view prefix, Config& object, vo
     if constexpr (SettingValue<Value>) {
       sink.add(prefix, name, notes, value_type<Value>, Array::count, &field, field_fallback);
     } else if constexpr (!IsNested<Value>) {
-      (void)NotASetting<Config, Field>{};
+      return;  // has been reported
     } else if constexpr (Array::is_array) {
       for (std::size_t i = 0; i < Array::count; ++i)
         add_settings(sink, text<79>(prefix, name, i, std::string_view(".", 1)), field[i],
@@ -112,6 +153,7 @@ inline constexpr std::size_t setting_count = detail::count_settings<Config>();
 template <PlainAggregate Config>
 [[nodiscard]] std::array<Setting, setting_count<Config>> settings_of(
     Config& object, std::string_view prefix = {}, std::span<const FieldNotes> notes = detail::notes_within<Config>()) {
+  static_assert(settings_with<typename decltype(detail::settings_fault<Config>())::type>);
   std::array<Setting, setting_count<Config>> settings;
   detail::SettingSink sink{settings.data()};
   detail::add_settings(sink, prefix, object, &detail::default_of<Config>, notes);
