@@ -4,6 +4,7 @@
     structure.py ROOT layers                    includes point one way
     structure.py ROOT rules                     size, guards, forbidden words, umbrella headers
     structure.py ROOT format                    clang-format-19 has nothing to change (77: there is none)
+    structure.py ROOT tidy BUILD FILE...        clang-tidy-19 finds nothing (77: there is none) in these of a build's files
     structure.py ROOT alone COMPILER [FLAG...]  each header compiles by itself, the freestanding ones so as well
 """
 
@@ -179,6 +180,21 @@ def formatted(root):
     return [f"{name}: clang-format-19 -i would change it" for name in names] or ([run.stderr] if run.returncode else [])
 
 
+def tidy(root, build, *sources):
+    """The files, and the headers of ours that they bring along, by the checks of .clang-tidy."""
+    tool = shutil.which("clang-tidy-19")
+    if tool is None:
+        print("skipped: there is no clang-tidy-19 (Debian package clang-tidy-19)")
+        sys.exit(77)
+
+    def one(source):
+        run = subprocess.run([tool, "--quiet", "-p", build, source], cwd=root, capture_output=True, text=True, timeout=280)
+        return [run.stdout or run.stderr] if run.returncode != 0 else []
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        return [found for all_found in pool.map(one, sources) for found in all_found]
+
+
 def alone(root, compiler):
     """Compiles a file of one #include for each header; those of freestanding folders a second time without a libc's
     promises, exceptions and RTTI. bind/ needs libraries that are not everywhere and is compiled by who uses it."""
@@ -206,8 +222,11 @@ def alone(root, compiler):
 
 def main():
     root, what, *rest = sys.argv[1:]
-    checks = {"layers": layers, "rules": rules, "format": formatted}
-    wrong = alone(root, rest) if what == "alone" else checks[what](root)
+    if what == "alone":
+        wrong = alone(root, rest)
+    else:
+        checks = {"layers": layers, "rules": rules, "format": formatted, "tidy": tidy}
+        wrong = checks[what](root, *rest)
     for line in wrong:
         print(line)
     sys.exit(1 if wrong else 0)
