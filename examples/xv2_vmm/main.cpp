@@ -6,9 +6,10 @@
 #include <thread>
 
 #include <axvm/axvm.hpp>
-#include <axvm/compose/settings.hpp>
+#include <axvm/bind/toml.hpp>
 
 #include "options.hpp"
+#include "state_file.hpp"
 
 namespace {
 
@@ -89,7 +90,20 @@ int describe(Xv2::Config const& config, std::string_view format) {
   return written ? 0 : 1;
 }
 
+/// Writes what the devices of a machine that has run are left with.
+axvm::Result<> save_state(Xv2& machine, xv2::StateFile const& file) {
+  auto states = axvm::save_states(machine);
+  if (!states) return std::unexpected(states.error());
+  return file.write(axvm::write_toml(states->settings(), "The state of a machine's devices when its run had ended."));
+}
+
 int run(Xv2::Config const& config, xv2::Options const& options) {
+  std::optional<xv2::StateFile> state_file;
+  if (!options.save_state.empty()) {
+    auto opened = xv2::StateFile::open(options.save_state);
+    if (!opened) return fail(opened.error());
+    state_file.emplace(std::move(*opened));
+  }
   EndSignals signals;
   ::signal(SIGPIPE, SIG_IGN);  // a console that nobody reads any more is not the guest's end
 
@@ -115,7 +129,11 @@ int run(Xv2::Config const& config, xv2::Options const& options) {
   const auto end = machine->run();
   signals.unwatch();
   terminal.reset();
+  // Of a run that failed, too: it may show why.
+  const axvm::Result<> saved = state_file ? save_state(*machine, *state_file) : axvm::Result<>{};
+  const int status = saved ? 0 : fail(saved.error());
   if (!end) return fail(end.error());
+  if (status != 0) return status;
   return signals.forced() != 0 ? 128 + signals.forced() : 0;
 }
 

@@ -66,6 +66,10 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->check(CLI::IsMember({"text", "json", "svg"}));
   app.add_flag("--write-config", write_config, "print a machine file of all settings as they are now and exit");
+  app.add_option("--save-state", options.save_state,
+                 "when the run has ended, write the state of all devices to this file")
+      ->type_name("FILE")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--disk", disks, "fill blk0, blk1, ... in order; PATH,ro attaches it read-only; repeat for more")
       ->type_name("PATH[,ro]")
       ->expected(1)

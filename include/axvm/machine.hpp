@@ -106,6 +106,16 @@ class Machine {
     return body_->handlers().template get<Policy>();
   }
 
+  /// Calls `visit.operator()<I>(device)` for every device that is built, in order, each under its own lock; `I` is its
+  /// index in List. Not for those that are absent or whose work is done in the kernel.
+  template <class Visit>
+  void for_each_device(Visit&& visit) {
+    body_->board().for_each_cell([&]<std::size_t I>(auto& cell) {
+      Holding holding(cell.lock());
+      if (auto* device = cell.device()) visit.template operator()<I>(*device);
+    });
+  }
+
  private:
   explicit Machine(std::unique_ptr<Body> body) : body_(std::move(body)) {}
 

@@ -29,13 +29,16 @@ inline bool is_wide(Setting const& setting) { return !setting.notes.type->is_sig
 /// Reads one machine file into settings and collects what is wrong with it.
 class TomlReader {
  public:
-  TomlReader(std::string_view file, std::span<const Setting> settings) : file_(file), settings_(settings) {}
+  TomlReader(std::string_view file, std::span<const Setting> settings)
+      : file_(file), settings_(settings), named_(settings.size()) {}
 
   void read_table(toml::table const& table, std::string const& prefix) {
     for (auto const& [key, value] : table) {
       const std::string name = prefix + std::string(key.str());
-      if (Setting const* setting = find_setting(settings_, name)) read_value(*setting, value);
-      else if (!is_table(name)) report_unknown(key.source().begin.line, name, value.is_table());
+      if (Setting const* setting = find_setting(settings_, name)) {
+        named_[static_cast<std::size_t>(setting - settings_.data())] = true;
+        read_value(*setting, value);
+      } else if (!is_table(name)) report_unknown(key.source().begin.line, name, value.is_table());
       else if (value.is_table()) read_table(*value.as_table(), name + ".");
       else report(value, name, "this is the name of a table", text<511>("write [", name, "] and its keys below"));
     }
@@ -46,7 +49,19 @@ class TomlReader {
                                 .hint = hint});
   }
 
-  /// What was wrong, in the order of the lines.
+  /// Reports what the file does not name; a device of which it names nothing is one error.
+  void report_missing() {
+    for (std::size_t i = 0, end = 0; i < settings_.size(); i = end) {
+      const std::string_view device = device_of(settings_[i]);
+      bool any = device.empty();
+      for (end = i; end < settings_.size() && device_of(settings_[end]) == device; ++end) any = any || named_[end];
+      if (!any) report_missing(device, "the whole table is missing");
+      for (; any && i < end; ++i)
+        if (!named_[i]) report_missing(settings_[i].name, "is missing");
+    }
+  }
+
+  /// What was wrong, in the order of the lines; what is missing comes last.
   [[nodiscard]] std::vector<Error> errors() {
     std::vector<Error> sorted;
     for (auto const& [line, error] : errors_) sorted.push_back(error);
@@ -57,6 +72,19 @@ class TomlReader {
   void report(toml::node const& node, std::string_view name, std::string_view what, Text<511> const& hint = {}) {
     report(node.source().begin.line, name, what, hint);
   }
+
+  void report_missing(std::string_view name, std::string_view what) {
+    errors_.emplace(~std::uint32_t{0}, Error{.operation = text<1023>(file_, ": ", name, ": ", what), .hint = {}});
+  }
+
+  /// The first part of a device's setting's name: "blk0".
+  static std::string_view device_of(Setting const& setting) {
+    const std::string_view name = setting.name;
+    const std::size_t dot = name.find('.');
+    return dot == name.npos ? std::string_view{} : name.substr(0, dot);
+  }
+
+  [[nodiscard]] bool is_state() const { return !settings_.empty() && settings_.front().is_state(); }
 
   /// Whether settings have names that begin with `name` and a dot.
   [[nodiscard]] bool is_table(std::string const& name) const {
@@ -79,9 +107,14 @@ class TomlReader {
     std::string_view meant = nearest.name();
     for (std::string const& one : known)  // a key above the table that it belongs to
       if (meant.empty() && one.ends_with("." + name)) meant = one;
-    const auto hint = meant.empty() ? Text<511>("what there is stands in the file that --write-config prints")
-                                    : text<511>("did you mean ", meant, "?");
-    report(line, name, table ? "the machine has no such table" : "the machine has no such setting", hint);
+    const auto hint = !meant.empty() ? text<511>("did you mean ", meant, "?")
+                      : is_state()   ? Text<511>("the state of another machine, or of another version of it?")
+                                     : Text<511>("what there is stands in the file that --write-config prints");
+    report(line, name,
+           table        ? "the machine has no such table"
+           : is_state() ? "no device has such a state"
+                        : "the machine has no such setting",
+           hint);
   }
 
   void read_value(Setting const& setting, toml::node const& value) {
@@ -132,6 +165,7 @@ class TomlReader {
 
   std::string_view file_;
   std::span<const Setting> settings_;
+  std::vector<bool> named_;                     ///< for each setting whether the file has its key
   std::multimap<std::uint32_t, Error> errors_;  ///< by line
 };
 
@@ -159,17 +193,34 @@ inline std::string toml_value(Setting const& setting, std::size_t index) {
   return suffixed || wide ? toml_quoted(text) : std::string(text.view());
 }
 
+/// A value and the end of its line. A long list is broken, so that two files can be compared line by line.
+inline void append_toml_values(std::string& out, Setting const& setting) {
+  constexpr std::size_t in_a_line = 32;
+  const std::size_t count = setting.notes.count;
+  const bool broken = count > in_a_line;
+  if (setting.is_list()) out.append("[");
+  for (std::size_t i = 0; i < count; ++i) {
+    if (broken && i % in_a_line == 0) out.append("\n ");
+    if (i != 0 || broken) out.append(" ");
+    out.append(toml_value(setting, i));
+    if (broken || i + 1 != count) out.append(",");
+  }
+  out.append(broken ? "\n]\n" : setting.is_list() ? "]\n" : "\n");
+}
+
 }  // namespace detail
 
-std::vector<Error> read_toml_text(std::string_view text, std::string_view name, std::span<const Setting> settings) {
+std::vector<Error> read_toml_text(std::string_view text, std::string_view name, std::span<const Setting> settings,
+                                  MissingKeys missing) {
   detail::TomlReader reader(name, settings);
   const toml::parse_result parsed = toml::parse(text, name);
   if (parsed) reader.read_table(parsed.table(), {});
-  else reader.report(parsed.error().source().begin.line, {}, parsed.error().description(), {});
+  if (parsed && missing == MissingKeys::report) reader.report_missing();
+  if (!parsed) reader.report(parsed.error().source().begin.line, {}, parsed.error().description(), {});
   return reader.errors();
 }
 
-std::vector<Error> read_toml(std::string const& path, std::span<const Setting> settings) {
+std::vector<Error> read_toml(std::string const& path, std::span<const Setting> settings, MissingKeys missing) {
   errno = 0;
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   std::string content;
@@ -178,10 +229,10 @@ std::vector<Error> read_toml(std::string const& path, std::span<const Setting> s
   while (file && (count = std::fread(part.data(), 1, part.size(), file.get())) != 0) content.append(part.data(), count);
   if (!file || std::ferror(file.get()) != 0)
     return {{.code = errno == ENOENT ? ErrorCode::NotFound : ErrorCode::HostIo,
-             .operation = text<1023>("read machine file ", path),
+             .operation = text<1023>("read file ", path),
              .os_error = errno,
              .hint = {}}};
-  return read_toml_text(content, path, settings);
+  return read_toml_text(content, path, settings, missing);
 }
 
 std::string write_toml(std::span<const Setting> settings, std::string_view heading) {
@@ -202,17 +253,21 @@ std::string write_toml(std::span<const Setting> settings, std::string_view headi
   std::vector<std::string_view> tables{std::string_view{}};  // the file's own keys come before any table
   for (Setting const& setting : settings)
     if (std::find(tables.begin(), tables.end(), table_of(setting)) == tables.end()) tables.push_back(table_of(setting));
+  std::string_view device;  // whose class the last heading named
   for (std::string_view table : tables) {
-    if (!table.empty()) out.append("\n[").append(table).append("]\n");
+    bool first = true;
     for (Setting const& setting : settings) {
       if (table_of(setting) != table) continue;
-      if (table.empty()) out.append("\n");
+      if (first || table.empty()) out.append("\n");
+      if (const std::string_view name = table.substr(0, table.find('.')); first && name != device) {
+        device = name;
+        comment(setting.owner);
+      }
+      if (first && !table.empty()) out.append("[").append(table).append("]\n");
+      first = false;
       comment(setting.summary());
       out.append(setting.name.view().substr(table.empty() ? 0 : table.size() + 1)).append(" = ");
-      if (setting.is_list()) out.append("[");
-      for (std::size_t i = 0; i < setting.notes.count; ++i)
-        out.append(i == 0 ? "" : ", ").append(detail::toml_value(setting, i));
-      out.append(setting.is_list() ? "]\n" : "\n");
+      detail::append_toml_values(out, setting);
     }
   }
   return out;

@@ -20,3 +20,4 @@
 #include <axvm/compose/layout.hpp>
 #include <axvm/compose/platform.hpp>
 #include <axvm/compose/regions.hpp>
+#include <axvm/compose/state.hpp>

@@ -83,9 +83,7 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
                            .in_kernel = Composed::offloaded[I]};
   device.instance = instance_of<Composed, I>;
   if constexpr (!std::is_empty_v<typename D::Config>) {
-    std::size_t instance = 0;
-    for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
-    device.name = text<47>(config_name<D>, instance);
+    device.name = device_name<D>(earlier);
   }
   if constexpr (HasAcpi<D>)
     device.describe_acpi = [](acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };

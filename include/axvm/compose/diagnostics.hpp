@@ -28,6 +28,12 @@ struct At {
   }
 };
 
+/// The name of a field in a diagnostic.
+template <std::size_t N>
+struct Name {
+  char text[N]{};
+};
+
 /// The member that something lacks.
 enum class Lacks : std::uint8_t {
   claims,             ///< of a device: `static constexpr auto claims = axvm::claims(...)`
@@ -46,6 +52,7 @@ enum class Lacks : std::uint8_t {
   guest_cpuid,        ///< of a profile: `guest_cpuid(CpuidTable&, const GuestCpu&)`
   handle,             ///< of a handler's policy: `Action handle(Vcpu&)`, or `Action handle(HypercallExit&)`
   before,             ///< of an observer's policy: `void before(ExitReason, Vcpu&)`, or `after` with the Action, too
+  state,              ///< of a device with a State: `State state;`, a plain aggregate whose members all have defaults
 };
 
 /// `A` and `B` both claim an I/O port.
@@ -121,6 +128,9 @@ struct NoSuchDevice;
 /// The list has `Listed` devices, and a machine with this profile takes at most `Most`.
 template <std::size_t Listed, std::size_t Most>
 struct TooManyDevices;
+/// The State of `D` has a field of type `Field` that no file can hold.
+template <class D, Name Named, class Field>
+struct NotSaveable;
 /// Nothing is wrong.
 struct NoFault;
 
@@ -269,5 +279,15 @@ constexpr bool machine_with<NoSuchDevice<D, Instance>> __attribute__((unavailabl
 template <std::size_t Listed, std::size_t Most>
 constexpr bool machine_with<TooManyDevices<Listed, Most>> __attribute__((
     unavailable("axvm: the last number is how many devices can be listed: list fewer"))) = true;
+
+template <class T>
+constexpr bool machine_with<NotADevice<T, Lacks::state>> __attribute__((
+    unavailable("axvm: a device with a State has a public 'State state;', and a State is a plain aggregate whose "
+                "members all have defaults and can be assigned"))) = true;
+
+template <class D, Name Named, class Field>
+constexpr bool machine_with<NotSaveable<D, Named, Field>> __attribute__((
+    unavailable("axvm: a field of a State is a bool, an integer, an enumeration, a Text<N>, a std::array of one of "
+                "these, or an aggregate of them; what belongs to the host stays outside the State"))) = true;
 
 }  // namespace axvm::inline v1

@@ -50,6 +50,23 @@ inline constexpr Text<31> config_name = [] {
   else return default_config_name(type_name<D>);
 }();
 
+/// What the names of a device's settings begin with: "blk1". `earlier` are the config_names of the devices before it.
+template <class D>
+constexpr Text<47> device_name(std::span<const std::string_view> earlier) {
+  static_assert(is_config_name(config_name<D>),
+                "axvm: a device's config_name has lower-case letters, digits and _, starts with a letter and does not "
+                "end with a digit");
+  std::size_t instance = 0;
+  for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
+  return text<47>(config_name<D>, instance);
+}
+
+/// The config_names of all devices.
+template <class... Ds>
+consteval std::array<std::string_view, sizeof...(Ds)> config_names(Devices<Ds...>) {
+  return {config_name<Ds>.view()...};
+}
+
 template <class D>
 constexpr std::span<const FieldNotes> notes_of_device() {
   if constexpr (HasFields<D>) return D::fields;
@@ -58,9 +75,8 @@ constexpr std::span<const FieldNotes> notes_of_device() {
 
 template <class D>
 void add_device_settings(SettingSink& sink, std::span<const std::string_view> earlier, typename D::Config& config) {
-  std::size_t instance = 0;
-  for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
-  add_settings(sink, text<79>(config_name<D>, instance, std::string_view(".", 1)), config,
+  sink.owner = type_name<D>;
+  add_settings(sink, text<79>(device_name<D>(earlier), std::string_view(".", 1)), config,
                &default_of<typename D::Config>, notes_of_device<D>());
 }
 
@@ -111,7 +127,7 @@ template <class Machine>
     sink.add({}, notes, field, reinterpret_cast<std::byte const*>(&detail::default_of<Config>) + offset);
   }
   [&]<class... Ds, std::size_t... Is>(Devices<Ds...>, std::index_sequence<Is...>) {
-    static constexpr std::array<std::string_view, sizeof...(Ds)> names{detail::config_name<Ds>.view()...};
+    static constexpr auto names = detail::config_names(Devices<Ds...>{});
     (detail::add_device_settings<Ds>(sink, std::span(names).first(Is), boost::hana::at_c<Is>(config.devices)), ...);
   }(typename Machine::List{}, std::make_index_sequence<Machine::List::count>{});
   return settings;

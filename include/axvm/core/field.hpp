@@ -73,7 +73,8 @@ inline constexpr ValueType value_type = [] {
     type.assign_text = [](void* text, std::string_view value) { *static_cast<T*>(text) = T(value); };
     type.view_text = [](void const* text) { return static_cast<T const*>(text)->view(); };
   } else if constexpr (std::is_enum_v<T>) {
-    type.kind = ValueKind::Enumeration;
+    // One without names, such as std::byte, is a number.
+    type.kind = enumerators_of<T>.empty() ? ValueKind::Integer : ValueKind::Enumeration;
     type.is_signed = std::is_signed_v<std::underlying_type_t<T>>;
     type.enumerators = enumerators_of<T>;
   } else {

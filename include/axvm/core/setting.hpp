@@ -17,14 +17,19 @@ namespace axvm::inline v1 {
 /// A value as text.
 using SettingText = Text<max_setting_text>;
 
-/// One field of a configuration while the program runs: its name, what it may be, and where its value is. Command line,
-/// machine file and control interface all work on these and know no configuration type.
+/// One field of a configuration, or of a device's state, while the program runs: its name, what it may be, and where
+/// its value is. Command line, machine file and control interface all work on these and know no configuration type.
 class Setting {
  public:
   Text<79> name;                   ///< of the whole machine's configuration: "memory", "blk0.read_only"
   FieldNotes notes;                ///< help, unit, range, short flag
+  std::string_view owner{};        ///< the class of the device that it belongs to: "VirtioBlk"; empty for no device's
   void* value = nullptr;           ///< the field itself
-  void const* fallback = nullptr;  ///< the same field with its default value
+  void const* fallback = nullptr;  ///< the same field with its default value; null for a part of a device's state
+
+  /// Whether it is a part of a device's state: it has no default, and an enumeration may have a value without a name,
+  /// which is written as a number.
+  [[nodiscard]] bool is_state() const { return fallback == nullptr; }
 
   [[nodiscard]] ValueKind kind() const {
     const bool bytes = notes.type->kind == ValueKind::Integer && notes.unit == std::string_view("bytes", 5);
@@ -41,8 +46,8 @@ class Setting {
 
   /// The value as text, such as set() reads.
   [[nodiscard]] SettingText text() const { return list_text(value); }
-  /// The default as text; empty for an empty one.
-  [[nodiscard]] SettingText default_text() const { return list_text(fallback); }
+  /// The default as text; empty for an empty one and where there is none.
+  [[nodiscard]] SettingText default_text() const { return is_state() ? SettingText{} : list_text(fallback); }
   /// Value `index` of a list.
   [[nodiscard]] SettingText text(std::size_t index) const { return one_text(at(value, index)); }
 
@@ -51,6 +56,7 @@ class Setting {
   [[nodiscard]] Text<255> allowed() const;
 
   /// The field's help with unit, default and allowed values: "guest memory (bytes, or with K, M, G, T; default 512M)".
+  /// Of a part of a state help, unit and allowed values, as far as anything was said of it.
   [[nodiscard]] Text<511> summary() const;
 
  private:

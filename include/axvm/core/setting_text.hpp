@@ -123,13 +123,21 @@ inline Text<255> Setting::allowed() const {
 inline Text<511> Setting::summary() const {
   using namespace std::string_view_literals;
   Text<511> out(notes.help);
-  out.append(out.empty() ? "("sv : " ("sv);
-  if (kind() == ValueKind::Size) out.append("bytes, or with K, M, G, T; "sv);
-  else if (kind() != ValueKind::Text && !notes.unit.empty()) out.append(notes.unit).append("; "sv);
-  const SettingText initial = default_text();
-  out.append("default "sv).append(initial.empty() ? "none"sv : initial.view());
-  if (const Text<255> values = allowed(); !values.empty()) out.append("; "sv).append(values);
-  return out.append(")"sv);
+  auto more = [&out, first = true](auto const&... parts) mutable {
+    out.append(!first ? "; "sv : out.empty() ? "("sv : " ("sv);
+    (out.append(parts), ...);
+    first = false;
+    return true;
+  };
+  bool any = false;
+  if (kind() == ValueKind::Size) any = more("bytes, or with K, M, G, T"sv);
+  else if (kind() != ValueKind::Text && !notes.unit.empty()) any = more(notes.unit);
+  if (!is_state()) {
+    const SettingText initial = default_text();
+    any = more("default "sv, initial.empty() ? "none"sv : initial.view());
+  }
+  if (const Text<255> values = allowed(); !values.empty()) any = more(values);
+  return any ? out.append(")"sv) : out;
 }
 
 inline Result<std::uint64_t> Setting::parse_number(std::string_view written) const {
@@ -177,6 +185,8 @@ inline Result<std::uint64_t> Setting::parse_enumerator(std::string_view written)
     if (enumerator.name == written) return enumerator.value;
     nearest.consider(enumerator.name);
   }
+  if (is_state() && !written.empty() && (written[0] == '-' || detail::is_digit(written[0])))
+    return parse_number(written);
   return detail::bad_value(
       written, axvm::text<300>("is not "sv, allowed()),
       nearest.name().empty() ? Text<100>{} : axvm::text<100>("did you mean "sv, nearest.name(), "?"sv));

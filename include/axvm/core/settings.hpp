@@ -92,13 +92,20 @@ constexpr std::span<const FieldNotes> notes_within() {
   else return {};
 }
 
+/// The field at `offset` of the object at `base`; null of no object.
+inline void const* beside(void const* base, std::ptrdiff_t offset) {
+  return base == nullptr ? nullptr : static_cast<std::byte const*>(base) + offset;
+}
+
 /// Where settings are written down one after the other.
 struct SettingSink {
   Setting* next = nullptr;
+  std::string_view owner{};  ///< Setting::owner of those that follow
 
   void add(std::string_view prefix, FieldNotes const& notes, void* value, void const* fallback) {
     next->name = text<79>(prefix, notes.name);
     next->notes = notes;
+    next->owner = owner;
     next->value = value;
     next->fallback = fallback;
     ++next;
@@ -117,7 +124,8 @@ struct SettingSink {
   }
 };
 
-/// Writes down the settings of `object`, whose defaults stand in the same places of the object at `fallback`.
+/// Writes down the settings of `object`, whose defaults stand in the same places of the object at `fallback`; null for
+/// a state, which has none.
 template <class Config>
 void add_settings(SettingSink& sink, std::string_view prefix, Config& object, void const* fallback,
                   std::span<const FieldNotes> notes) {
@@ -125,7 +133,7 @@ void add_settings(SettingSink& sink, std::string_view prefix, Config& object, vo
     using Array = ArrayElement<Field>;
     using Value = typename Array::Type;
     const auto offset = reinterpret_cast<std::byte*>(&field) - reinterpret_cast<std::byte*>(&object);
-    void const* field_fallback = static_cast<std::byte const*>(fallback) + offset;
+    void const* field_fallback = beside(fallback, offset);
     if constexpr (SettingValue<Value>) {
       sink.add(prefix, name, notes, value_type<Value>, Array::count, &field, field_fallback);
     } else if constexpr (!IsNested<Value>) {
@@ -133,7 +141,7 @@ void add_settings(SettingSink& sink, std::string_view prefix, Config& object, vo
     } else if constexpr (Array::is_array) {
       for (std::size_t i = 0; i < Array::count; ++i)
         add_settings(sink, text<79>(prefix, name, i, std::string_view(".", 1)), field[i],
-                     static_cast<std::byte const*>(field_fallback) + i * sizeof(Value), notes_within<Value>());
+                     beside(field_fallback, static_cast<std::ptrdiff_t>(i * sizeof(Value))), notes_within<Value>());
     } else {
       add_settings(sink, text<79>(prefix, name, std::string_view(".", 1)), field, field_fallback,
                    notes_within<Value>());

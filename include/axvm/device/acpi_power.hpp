@@ -72,7 +72,12 @@ class AcpiPower {
   }
 
   /// Goes on from an assigned `state`.
-  void restored() { update_interrupt(); }
+  void restored() {
+    state.pm1_sts &= PWRBTN_STS;
+    state.pm1_en &= enable_bits;
+    state.pm1_cnt = SCI_EN | (state.pm1_cnt & control_bits);
+    update_interrupt();
+  }
 
   State state;
 

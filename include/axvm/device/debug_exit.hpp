@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include <axvm/device/device.hpp>
 
@@ -20,6 +21,7 @@ template <std::uint16_t Port>
 class DebugExitAt {
  public:
   static constexpr auto claims = axvm::claims(Pio{.base = Port, .size = 4});
+  static constexpr std::string_view config_name = "debugexit";
 
   struct Config {};
 

@@ -70,7 +70,7 @@ class Pit8254 {
   }
   void write(In<"speaker">, PioAccess const& access) {
     const std::uint64_t now = settle();
-    state.port61 = static_cast<std::uint8_t>(access.value & 0x0f);
+    state.port61 = static_cast<std::uint8_t>(access.value & port61_mask);
     state.counters[2].set_gate((state.port61 & TIM_CNT2_EN) != 0, now);
   }
 
@@ -78,7 +78,11 @@ class Pit8254 {
   /// the clock shows here.
   void restored() {
     const std::uint64_t now = tick();
-    for (PitCounter& counter : state.counters) counter.shift(now - state.seen);
+    for (PitCounter& counter : state.counters) {
+      counter.make_valid(state.seen);
+      counter.shift(now - state.seen);
+    }
+    state.port61 &= port61_mask;
     state.seen = now;
     irq_.set(state.counters[0].out(now));
     schedule(now);
@@ -87,6 +91,8 @@ class Pit8254 {
   State state;
 
  private:
+  static constexpr std::uint8_t port61_mask = 0x0f;  ///< the bits that can be written
+
   [[nodiscard]] std::uint64_t tick() const { return PitClock::ticks(events_.now()); }
 
   std::uint64_t settle() {

@@ -193,6 +193,17 @@ struct PitCounter {
     else start = now - held;
   }
 
+  /// Makes of a counter that came from elsewhere one that can be, looked at for the last time at the tick `seen`.
+  constexpr void make_valid(std::uint64_t seen) {
+    mode &= 7;
+    if (mode >= 6) mode = static_cast<std::uint8_t>(mode - 4);
+    access &= LSB_THEN_MSB;
+    if (access == 0) access = LSB_THEN_MSB;
+    const std::uint8_t latches = access == LSB_THEN_MSB ? 2 : 1;
+    if (count_latched > latches) count_latched = latches;
+    if (seen - start > ~0ull / 2) start = seen;  // it starts in the future; differences count, as ticks may wrap
+  }
+
   /// Moves everything in time, after the clock itself was exchanged.
   constexpr void shift(std::uint64_t ticks) {
     start += ticks;

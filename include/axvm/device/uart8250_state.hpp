@@ -127,8 +127,13 @@ struct Uart8250State {
     timeout_interrupt = false;
   }
 
-  /// Makes the indices of a state that came from elsewhere safe to use.
+  /// Makes of a state that came from elsewhere one that the chip can be in: indices, and bits that registers lack.
   constexpr void make_valid() {
+    ier &= R::IER_MASK;
+    mcr &= R::MCR_MASK;
+    fcr = fifos() ? fcr & (R::FCR_ENABLE | R::FCR_TRIGGER) : 0;
+    msr_delta &= R::MSR_DELTA;
+    for (std::uint8_t& errors : rx_errors) errors &= R::LSR_OE | R::LSR_PE | R::LSR_FE | R::LSR_BI;
     rx_head = static_cast<std::uint8_t>(rx_head % fifo_size);
     if (rx_count > rx_capacity()) rx_count = rx_capacity();
     input.make_valid();
