@@ -20,6 +20,21 @@ TEST_CASE("debug_exit: a write stops the machine and its value is kept; the firs
   CHECK(device.value() == 0xcafebabe);
 }
 
+TEST_CASE("debug_exit: with a restored state the first value still counts, and a write still stops the machine") {
+  fakes::MachineRecorder machine;
+  axvm::DeviceContext context;
+  context.machine = machine.control();
+  axvm::DebugExit device({}, context);
+  device.write({0, 4, 42});
+  axvm::DebugExit other({}, context);
+  other.state = device.state;
+  CHECK(other.written());
+  CHECK(other.value() == 42);
+  other.write({0, 4, 43});
+  CHECK(other.value() == 42);
+  CHECK(machine.requests.size() == 2);
+}
+
 TEST_CASE("debug_exit: a zero counts as written, reads change nothing and are all-ones") {
   fakes::MachineRecorder machine;
   axvm::DeviceContext context;

@@ -34,12 +34,16 @@ struct SettingList {
 
 template <class Machine>
 class SavedStates;
-template <class Machine>
-[[nodiscard]] Result<SavedStates<Machine>> save_states(Machine& machine);
-template <class Machine>
-[[nodiscard]] Result<> restore_states(Machine& machine, SavedStates<Machine> const& states);
 
 namespace detail {
+
+/// What is saved of a machine; nothing of one with a State that cannot be, which save_states() reports by name.
+template <class Machine>
+struct StateParts {
+  using Fault = decltype(states_fault(typename Machine::List{}));
+  static constexpr bool sound = std::is_same_v<Fault, Nothing>;
+  using List = std::conditional_t<sound, typename Machine::List, Devices<>>;
+};
 
 /// A copy of the state of one device, if there is one.
 template <class D>
@@ -70,15 +74,17 @@ inline std::unexpected<Error> not_possible(std::string_view what, MachineState s
 
 }  // namespace detail
 
+template <class Machine>
+[[nodiscard]] Result<SavedStates<Machine>> save_states(Machine& machine);
+template <class Machine>
+[[nodiscard]] Result<> restore_states(Machine& machine, SavedStates<Machine> const& states);
+
 /// Copies of the State of every device of a machine that is built. Those that are absent, whose work is done in the
 /// kernel, or that have no State are left out. A plain value: read, compared and changed without touching a machine.
 template <class Machine>
 class SavedStates {
-  using Fault = decltype(detail::states_fault(typename Machine::List{}));
-  static_assert(machine_with<typename Fault::Type>);
-  static constexpr bool sound = std::is_same_v<Fault, detail::Nothing>;
-  // A list with a fault is reported above, and nothing follows from it.
-  using List = std::conditional_t<sound, typename Machine::List, Devices<>>;
+  using Parts = detail::StateParts<Machine>;
+  using List = typename Parts::List;
   using Tuple = detail::SavedTuple<List>;
 
  public:
@@ -130,7 +136,7 @@ class SavedStates {
   /// Calls `visit(device, saved)` for every device with a State that the machine has built, under the device's lock.
   template <class Self, class Visit>
   static void for_each_device(Self& self, [[maybe_unused]] Machine& machine, [[maybe_unused]] Visit const& visit) {
-    if constexpr (sound)
+    if constexpr (Parts::sound)
       machine.for_each_device([&]<std::size_t I>(auto& device) {
         if constexpr (HasState<DeviceAt<I, List>>) visit(device, boost::hana::at_c<I>(self.states_));
       });
@@ -162,6 +168,7 @@ class SavedStates {
 ///     std::string file = write_toml(states->settings(), "...");  // axvm/bind/toml.hpp
 template <class Machine>
 [[nodiscard]] Result<SavedStates<Machine>> save_states(Machine& machine) {
+  static_assert(machine_with<typename detail::StateParts<Machine>::Fault::Type>);
   const MachineState now = machine.state();
   if (now != MachineState::Loaded && now != MachineState::Suspended && now != MachineState::Stopped &&
       now != MachineState::Failed)

@@ -117,7 +117,8 @@ class Uart8250 {
   /// Goes on from an assigned `state`.
   void restored() {
     state.make_valid();
-    deliver();
+    if (state.rx_count == 0) deliver();  // else the guest fetches what is there first, as it would have
+    attend_input();
     if (!state.output.empty()) flush();
     restart_timeout();
     update_interrupt();
