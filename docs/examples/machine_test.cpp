@@ -99,3 +99,23 @@ TEST_CASE("handlers answer registers and hypercalls, and see every exit") {
   CHECK(machine->handler<Looks>().count == 2);
   CHECK(machine->handler<Profile>().exits[static_cast<std::size_t>(ExitReason::MsrRead)].value() == 2);
 }
+
+TEST_CASE("the devices' state goes from one machine to another") {
+  auto machine = Server::create({.memory = 1_MiB}, Host{}, fake::Fake({fake::out(0x3ff, 0x5a)}));  // UART: SCR
+  REQUIRE(machine->load(nothing));
+  REQUIRE(machine->run());
+
+  auto states = save_states(*machine);
+  REQUIRE(states);
+  CHECK(states->of<Uart8250>()->scr == 0x5a);
+  CHECK(states->of<VirtioBlk>() == nullptr);  // there is no such disk
+  const auto fields = states->settings();     // uart0.ier, uart0.fcr, ..., each with its value
+  CHECK(find_setting(fields, "uart0.scr")->text() == "90");
+  REQUIRE(find_setting(fields, "uart0.scr")->set("0xa5"));
+
+  auto other = Server::create({.memory = 1_MiB}, Host{}, fake::Fake({fake::in(0x3ff)}));
+  CHECK(restore_states(*other, *states).error().code == ErrorCode::InvalidState);  // nothing is built yet
+  REQUIRE(other->load(nothing));
+  REQUIRE(restore_states(*other, *states));
+  CHECK(other->device<Uart8250>()->state.scr == 0xa5);
+}

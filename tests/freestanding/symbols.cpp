@@ -50,3 +50,26 @@ void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk) {
   pit.restored();
   disk.restored();
 }
+
+/// What saving asks of a machine, on the board alone.
+struct Unhosted {
+  using List = Pc::List;
+  Board<Pc>& board;
+  MachineState now;
+
+  [[nodiscard]] MachineState state() const { return now; }
+  template <class Visit>
+  void for_each_device(Visit&& visit) {
+    board.for_each_cell([&]<std::size_t I>(auto& cell) {
+      if (auto* device = cell.device()) visit.template operator()<I>(*device);
+    });
+  }
+};
+Result<> change_state(Unhosted& machine, std::string_view name, std::string_view value) {
+  auto states = save_states(machine);
+  if (!states) return std::unexpected(states.error());
+  const auto fields = states->settings();
+  if (Setting const* field = find_setting(fields, name))
+    if (auto set = field->set(value); !set) return set;
+  return restore_states(machine, *states);
+}
