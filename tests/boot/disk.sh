@@ -1,9 +1,9 @@
 #!/bin/bash
 # disk.sh VCPUS: a stock Debian kernel finds its disk without being told, writes a file; the host then has it, and the
-# file system is clean. The guest's log shows nothing that should not be there.
+# file system is clean. The guest's log shows nothing that should not be there. What the devices are left with is saved.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 make_image "$scratch/data.img" 64M
-output=$(boot --vcpus "$1" --disk "$scratch/data.img" --run '
+output=$(boot --vcpus "$1" --disk "$scratch/data.img" --save-state "$scratch/state.toml" --run '
   grep " /mnt ext4 rw" /proc/mounts && echo "written by the guest" >/mnt/proof && sync
   echo "online $(nproc)"
   echo "capacity $(cat /sys/block/vda/size)"
@@ -23,3 +23,13 @@ e2fsck -fn "$scratch/data.img" >"$scratch/fsck" 2>&1 || {
 [[ $(debugfs -R 'cat /proof' "$scratch/data.img" 2>/dev/null) == 'written by the guest' ]]
 debugfs -R "dump /big $scratch/big" "$scratch/data.img" 2>/dev/null
 [[ $(sha256sum <"$scratch/big") == "$(debugfs -R 'cat /big.sum' "$scratch/data.img" 2>/dev/null)" ]]
+
+# Every device that was there, by its name and its class; not the absent disks, nor the timer that is in the kernel.
+state=$(<"$scratch/state.toml")
+for device in acpipower0 uart0 blk0 blk1; do
+  expect "$state" "^\\[$device\\]\$"
+done
+expect "$state" '^# VirtioBlk$'
+refuse "$state" '^\[(blk2|pit0)'
+expect "$(sed -n '/^\[acpipower0\]/,/^$/p' <<<"$state")" '^pm1_cnt = [0-9]+$'
+expect "$(sed -n '/^\[uart0\]/,/^$/p' <<<"$state")" '^fcr = (129|193|1|65)$'

@@ -169,10 +169,11 @@ class SavedStates {
 template <class Machine>
 [[nodiscard]] Result<SavedStates<Machine>> save_states(Machine& machine) {
   static_assert(machine_with<typename detail::StateParts<Machine>::Fault::Type>);
+  using namespace std::string_view_literals;
   const MachineState now = machine.state();
   if (now != MachineState::Loaded && now != MachineState::Suspended && now != MachineState::Stopped &&
       now != MachineState::Failed)
-    return detail::not_possible("save", now);
+    return detail::not_possible("save"sv, now);
   SavedStates<Machine> states;
   states.for_each_device(states, machine, [](auto& device, auto& saved) {
     saved.live = true;
@@ -196,7 +197,7 @@ template <class Machine>
   using namespace std::string_view_literals;
   const MachineState now = machine.state();
   if (now != MachineState::Loaded && now != MachineState::Suspended && now != MachineState::Stopped)
-    return detail::not_possible("restore", now);
+    return detail::not_possible("restore"sv, now);
   if (const Text<511> names = states.difference(machine); !names.empty())
     return failure(ErrorCode::InvalidArgument,
                    text<1023>("restore the devices' state: only one of the machine and the saved states has "sv, names),
