@@ -86,51 +86,60 @@ struct Platform {
 
 /// Whether tables can be made from it; the error names the field and the numbers.
 constexpr Result<> check(Platform const& platform) {
-  auto refuse = [](auto const&... parts) {
-    return failure(ErrorCode::InvalidArgument, text<1023>("write ACPI tables: ", parts...));
+  auto refuse = [](AnyText what) {
+    return failure(ErrorCode::InvalidArgument, text<1023>("write ACPI tables: ", what));
   };
   std::span<const Processor> processors = platform.processors;
-  if (processors.empty() || processors.size() > 4096) return refuse(processors.size(), " processors are not 1 to 4096");
+  if (processors.empty() || processors.size() > 4096)
+    return refuse(text<511>(processors.size(), " processors are not 1 to 4096"));
   for (std::size_t i = 0; i < processors.size(); ++i) {
     std::uint32_t id = processors[i].apic_id;
-    if (id == 0xffff'ffff) return refuse("processor ", i, " has the broadcast id as its local APIC id");
+    if (id == 0xffff'ffff) return refuse(text<511>("processor ", i, " has the broadcast id as its local APIC id"));
     if (id < 255 && i >= 255)
-      return refuse("processor ", i, " has the local APIC id ", id, "; ids below 255 come first");
+      return refuse(text<511>("processor ", i, " has the local APIC id ", id, "; ids below 255 come first"));
     for (std::size_t k = 0; k < i; ++k)
-      if (processors[k].apic_id == id) return refuse("processors ", k, " and ", i, " both have the local APIC id ", id);
+      if (processors[k].apic_id == id)
+        return refuse(text<511>("processors ", k, " and ", i, " both have the local APIC id ", id));
     if (platform.nodes != 0 && processors[i].proximity_domain >= platform.nodes)
-      return refuse("processor ", i, " is on NUMA node ", processors[i].proximity_domain, " of ", platform.nodes);
+      return refuse(
+          text<511>("processor ", i, " is on NUMA node ", processors[i].proximity_domain, " of ", platform.nodes));
   }
-  if (platform.local_apic >= 4 * GiB) return refuse("the local APIC at ", Hex{platform.local_apic}, " is above 4 GiB");
-  if (platform.io_apic >= 4 * GiB) return refuse("the I/O APIC at ", Hex{platform.io_apic}, " is above 4 GiB");
-  if (platform.sci > 15) return refuse("the SCI ", platform.sci, " is no ISA interrupt");
+  if (platform.local_apic >= 4 * GiB)
+    return refuse(text<511>("the local APIC at ", Hex{platform.local_apic}, " is above 4 GiB"));
+  if (platform.io_apic >= 4 * GiB)
+    return refuse(text<511>("the I/O APIC at ", Hex{platform.io_apic}, " is above 4 GiB"));
+  if (platform.sci > 15) return refuse(text<511>("the SCI ", platform.sci, " is no ISA interrupt"));
   for (InterruptOverride const& each : platform.overrides) {
-    if (each.source > 15) return refuse("the override of interrupt ", each.source, " is of no ISA interrupt");
-    if (each.source == platform.sci) return refuse("the override of interrupt ", each.source, ", the SCI, is implied");
+    if (each.source > 15)
+      return refuse(text<511>("the override of interrupt ", each.source, " is of no ISA interrupt"));
+    if (each.source == platform.sci)
+      return refuse(text<511>("the override of interrupt ", each.source, ", the SCI, is implied"));
   }
   if (platform.pm1a_event == 0 || platform.pm1a_event > 0xfffc)
-    return refuse("PM1a_EVT_BLK needs 4 ports, not at ", Hex{platform.pm1a_event});
+    return refuse(text<511>("PM1a_EVT_BLK needs 4 ports, not at ", Hex{platform.pm1a_event}));
   if (platform.pm1a_control == 0 || platform.pm1a_control > 0xfffe)
-    return refuse("PM1a_CNT_BLK needs 2 ports, not at ", Hex{platform.pm1a_control});
-  if (platform.pm_timer > 0xfffc) return refuse("PM_TMR_BLK needs 4 ports, not at ", Hex{platform.pm_timer});
-  if (platform.sleep_type_s5 > 7) return refuse("the sleep type ", platform.sleep_type_s5, " is above 7");
+    return refuse(text<511>("PM1a_CNT_BLK needs 2 ports, not at ", Hex{platform.pm1a_control}));
+  if (platform.pm_timer > 0xfffc) return refuse(text<511>("PM_TMR_BLK needs 4 ports, not at ", Hex{platform.pm_timer}));
+  if (platform.sleep_type_s5 > 7) return refuse(text<511>("the sleep type ", platform.sleep_type_s5, " is above 7"));
   if (platform.nodes == 0) return {};
 
   std::uint64_t nodes = platform.nodes;
-  if (platform.memory.empty()) return refuse(nodes, " NUMA nodes have no memory");
+  if (platform.memory.empty()) return refuse(text<511>(nodes, " NUMA nodes have no memory"));
   for (NodeMemory const& range : platform.memory) {
     if (range.proximity_domain >= nodes)
-      return refuse("memory at ", Hex{range.base}, " is on NUMA node ", range.proximity_domain, " of ", nodes);
+      return refuse(
+          text<511>("memory at ", Hex{range.base}, " is on NUMA node ", range.proximity_domain, " of ", nodes));
     if (range.size == 0 || !checked_add(range.base, range.size))
-      return refuse("memory at ", Hex{range.base}, " has ", Hex{range.size}, " bytes");
+      return refuse(text<511>("memory at ", Hex{range.base}, " has ", Hex{range.size}, " bytes"));
   }
   if (platform.distances.empty()) return {};
   if (platform.distances.size() != nodes * nodes)
-    return refuse(nodes, " NUMA nodes have ", platform.distances.size(), " distances, not ", nodes * nodes);
+    return refuse(text<511>(nodes, " NUMA nodes have ", platform.distances.size(), " distances, not ", nodes * nodes));
   for (std::uint64_t i = 0; i < nodes * nodes; ++i) {
     bool local = i / nodes == i % nodes;
     if (local != (platform.distances[i] == 10) || platform.distances[i] < 10)
-      return refuse("the distance from NUMA node ", i / nodes, " to ", i % nodes, " is ", platform.distances[i]);
+      return refuse(
+          text<511>("the distance from NUMA node ", i / nodes, " to ", i % nodes, " is ", platform.distances[i]));
   }
   return {};
 }

@@ -1,8 +1,9 @@
 #pragma once
 
 #include <cstddef>
-#include <optional>
+#include <new>
 #include <type_traits>
+#include <utility>
 
 #include <axvm/compose/composition.hpp>
 #include <axvm/core/lock.hpp>
@@ -11,6 +12,42 @@
 namespace axvm::inline v1 {
 
 namespace detail {
+
+/// Room for an object that comes and goes, at the cost of a few functions where std::optional makes thirty: every
+/// device has one.
+template <class T>
+class Room {
+ public:
+  Room() {}
+  Room(Room const&) = delete;
+  Room& operator=(Room const&) = delete;
+  ~Room() { reset(); }
+
+  template <class... Arguments>
+  void emplace(Arguments&... arguments) {
+    reset();
+    ::new (static_cast<void*>(&object_)) T(arguments...);
+    is_full_ = true;
+  }
+  void take(T& object) {
+    reset();
+    ::new (static_cast<void*>(&object_)) T(std::move(object));
+    is_full_ = true;
+  }
+  void reset() {
+    if (is_full_) object_.~T();
+    is_full_ = false;
+  }
+  [[nodiscard]] bool is_full() const { return is_full_; }
+  /// The object; the room must be full.
+  [[nodiscard]] T& object() { return object_; }
+
+ private:
+  union {
+    T object_;
+  };
+  bool is_full_ = false;
+};
 
 struct NoResources {};
 template <class D>
@@ -58,7 +95,7 @@ class Cell {
         else return D::open(config);
       }();
       if (!opened) return std::unexpected(opened.error());
-      resources_.emplace(std::move(*opened));
+      resources_.take(*opened);
     }
     return {};
   }
@@ -67,7 +104,7 @@ class Cell {
   void build(DeviceContext& context) {
     if (!wanted()) return;
     Holding holding(lock_);
-    if constexpr (HasResources<D>) device_.emplace(config, *resources_, context);
+    if constexpr (HasResources<D>) device_.emplace(config, resources_.object(), context);
     else device_.emplace(config, context);
   }
   void destroy() {
@@ -76,29 +113,29 @@ class Cell {
   }
 
   /// The device, or null when it is absent, not built, or its work is done in the kernel.
-  [[nodiscard]] D* device() { return device_ ? &*device_ : nullptr; }
+  [[nodiscard]] D* device() { return device_.is_full() ? &device_.object() : nullptr; }
   [[nodiscard]] LockType& lock() { return lock_; }
 
   /// One access to the device's claim `N`, under its lock. An absent device leaves a read all-ones.
   template <std::size_t N, bool IsWrite, class Access>
   void access(Access& access) {
     if constexpr (HasPresence<D>)
-      if (!device_) return;
+      if (!device_.is_full()) return;
     using Window = decltype(detail::claim_type<N>(D::claims));
     Holding holding(lock_);
     if constexpr (IsWrite) {
-      if constexpr (Window::name.empty()) device_->write(static_cast<Access const&>(access));
-      else device_->write(In<Window::name>{}, static_cast<Access const&>(access));
+      if constexpr (Window::name.empty()) device_.object().write(static_cast<Access const&>(access));
+      else device_.object().write(In<Window::name>{}, static_cast<Access const&>(access));
     } else {
-      if constexpr (Window::name.empty()) device_->read(access);
-      else device_->read(In<Window::name>{}, access);
+      if constexpr (Window::name.empty()) device_.object().read(access);
+      else device_.object().read(In<Window::name>{}, access);
     }
   }
 
  private:
   [[no_unique_address]] LockType lock_;
-  std::optional<Resources> resources_;
-  std::optional<D> device_;
+  [[no_unique_address]] std::conditional_t<HasResources<D>, detail::Room<Resources>, detail::NoResources> resources_;
+  detail::Room<D> device_;
 };
 
 }  // namespace axvm::inline v1

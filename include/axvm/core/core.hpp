@@ -8,6 +8,7 @@
 #include <axvm/core/field.hpp>
 #include <axvm/core/fixed_string.hpp>
 #include <axvm/core/guest_memory.hpp>
+#include <axvm/core/list.hpp>
 #include <axvm/core/lock.hpp>
 #include <axvm/core/log.hpp>
 #include <axvm/core/machine_state.hpp>

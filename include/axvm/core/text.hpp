@@ -15,15 +15,41 @@ concept StringLike = std::convertible_to<S const&, std::string_view>;
 
 /// A string as a string_view; the length of a literal is known without strlen, which a freestanding image has not.
 template <StringLike S>
-constexpr std::string_view view_of(S const& string) {
+[[gnu::always_inline]] constexpr std::string_view view_of(S const& string) {
   if constexpr (std::is_array_v<S>) return {string, std::extent_v<S> - 1};
   else return string;
 }
 
+/// A parameter that takes any string, as std::string_view does, but a literal without strlen.
+struct AnyText {
+  char const* data = nullptr;
+  std::size_t size = 0;
+
+  constexpr AnyText() = default;
+  template <std::size_t N>
+  [[gnu::always_inline]] constexpr AnyText(char const (&literal)[N])  // NOLINT(google-explicit-constructor)
+      : data(literal), size(N - 1) {}
+  template <StringLike String>
+    requires(!std::is_array_v<String>)
+  [[gnu::always_inline]] constexpr AnyText(String const& string)  // NOLINT(google-explicit-constructor)
+      : AnyText(static_cast<std::string_view>(string)) {}
+  constexpr AnyText(std::string_view string)  // NOLINT(google-explicit-constructor)
+      : data(string.data()), size(string.size()) {}
+
+  [[nodiscard]] constexpr std::string_view view() const { return {data, size}; }
+};
+
+/// A number that `text()` shows in hexadecimal.
+struct Hex {
+  std::uint64_t value = 0;
+};
+
 namespace detail {
 
-/// A text as the functions see it that all capacities share: messages are made in many places and never in a hurry, so
-/// that each place should cost a call and no more.
+// Messages are made in many places and never in a hurry, so that each place should cost a call and no more, and not a
+// function of its own: what depends on the types of the parts is inlined even where nothing else is.
+
+/// A text as the functions see it that all capacities share.
 struct TextSlot {
   char* bytes;
   std::size_t capacity;
@@ -53,6 +79,42 @@ struct TextSlot {
   append_text(text, number);
 }
 
+/// What a text is joined of: a string, or a number if there is a radix.
+struct TextPart {
+  AnyText string;  ///< of a number, what stands before its digits
+  std::uint64_t number = 0;
+  unsigned radix = 0;
+
+  template <class String>
+    requires std::convertible_to<String const&, AnyText>
+  [[gnu::always_inline]] constexpr TextPart(String const& part)  // NOLINT(google-explicit-constructor)
+      : string(part) {}
+  template <std::signed_integral T>
+    requires(!std::same_as<T, char>)
+  [[gnu::always_inline]] constexpr TextPart(T part)  // NOLINT(google-explicit-constructor)
+      : TextPart(static_cast<std::int64_t>(part)) {}
+  template <std::unsigned_integral T>
+    requires(!std::same_as<T, bool>)
+  [[gnu::always_inline]] constexpr TextPart(T part)  // NOLINT(google-explicit-constructor)
+      : number(part), radix(10) {}
+  constexpr TextPart(std::int64_t part)  // NOLINT(google-explicit-constructor)
+      : number(static_cast<std::uint64_t>(part)), radix(10) {
+    if (part >= 0) return;
+    string = "-";
+    number = ~number + 1;
+  }
+  constexpr TextPart(Hex part) : string("0x"), number(part.value), radix(16) {}  // NOLINT(google-explicit-constructor)
+};
+
+constexpr void append_part(TextSlot text, TextPart const& part) {
+  if (part.radix == 0) append_text(text, part.string.view());
+  else append_number(text, part.string.view(), part.number, part.radix);
+}
+
+[[gnu::noinline]] constexpr void append_parts(TextSlot text, TextPart const* parts, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) append_part(text, parts[i]);
+}
+
 }  // namespace detail
 
 /// Text of at most `Capacity` bytes, stored in place: no allocation, usable in constant expressions and without a
@@ -64,9 +126,8 @@ class Text {
   constexpr Text() = default;
   /// From anything that reads as a string: a literal, a string_view, a std::string, a Text of another capacity.
   template <StringLike String>
-  constexpr Text(String const& string) {  // NOLINT(google-explicit-constructor)
-    append(string);
-  }
+  [[gnu::always_inline]] constexpr Text(String const& string)  // NOLINT(google-explicit-constructor)
+      : Text(Whole{}, AnyText(string)) {}
 
   [[nodiscard]] constexpr std::string_view view() const { return {bytes_.data(), size_}; }
   constexpr operator std::string_view() const { return view(); }  // NOLINT(google-explicit-constructor)
@@ -78,23 +139,23 @@ class Text {
   [[nodiscard]] static constexpr std::size_t capacity() { return Capacity; }
 
   template <StringLike String>
-  constexpr Text& append(String const& string) {
-    detail::append_text(slot(), view_of(string));
-    return *this;
+  [[gnu::always_inline]] constexpr Text& append(String const& string) {
+    return append_any(string);
   }
 
   /// Appends a number in decimal.
   template <std::integral T>
     requires(!std::same_as<T, char> && !std::same_as<T, bool>)
-  constexpr Text& append(T value) {
-    if constexpr (std::signed_integral<T>) {
-      if (value < 0) return append_number({"-", 1}, ~static_cast<std::uint64_t>(value) + 1, 10);
-    }
-    return append_number({}, static_cast<std::uint64_t>(value), 10);
+  [[gnu::always_inline]] constexpr Text& append(T value) {
+    detail::append_part(slot(), value);
+    return *this;
   }
 
   /// Appends a number in hexadecimal, with the prefix `0x`.
-  constexpr Text& append_hex(std::uint64_t value) { return append_number({"0x", 2}, value, 16); }
+  constexpr Text& append_hex(std::uint64_t value) {
+    detail::append_part(slot(), Hex{value});
+    return *this;
+  }
 
   template <StringLike Other>
   friend constexpr bool operator==(Text const& a, Other const& b) {
@@ -102,8 +163,15 @@ class Text {
   }
 
  private:
-  constexpr Text& append_number(std::string_view prefix, std::uint64_t value, unsigned radix) {
-    detail::append_number(slot(), prefix, value, radix);
+  template <std::size_t Any, class... Parts>
+  friend constexpr Text<Any> text(Parts const&... parts);
+
+  struct Whole {};
+  constexpr Text(Whole, AnyText string) { detail::append_text(slot(), string.view()); }
+  constexpr Text(detail::TextPart const* parts, std::size_t count) { detail::append_parts(slot(), parts, count); }
+
+  constexpr Text& append_any(AnyText string) {
+    detail::append_text(slot(), string.view());
     return *this;
   }
   constexpr detail::TextSlot slot() { return {bytes_.data(), Capacity, size_, truncated_}; }
@@ -113,21 +181,11 @@ class Text {
   bool truncated_ = false;
 };
 
-/// A number that `text()` shows in hexadecimal.
-struct Hex {
-  std::uint64_t value = 0;
-};
-
 /// Joins strings, numbers and `Hex` values: `text<80>("port ", Hex{0x3f8}, " of ", 16)`.
 template <std::size_t Capacity, class... Parts>
-constexpr Text<Capacity> text(Parts const&... parts) {
-  Text<Capacity> out;
-  auto one = [&out](auto const& part) {
-    if constexpr (std::same_as<std::remove_cvref_t<decltype(part)>, Hex>) out.append_hex(part.value);
-    else out.append(part);
-  };
-  (one(parts), ...);
-  return out;
+[[gnu::always_inline]] constexpr Text<Capacity> text(Parts const&... parts) {
+  const detail::TextPart list[]{parts...};
+  return {list, sizeof...(Parts)};
 }
 
 /// A file's path as a configuration field: at most 1023 bytes.

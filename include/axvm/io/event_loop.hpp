@@ -5,28 +5,27 @@
 #include <sys/timerfd.h>
 #include <time.h>
 
-#include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
-#include <mutex>
-#include <optional>
-#include <system_error>
-#include <thread>
-#include <vector>
 
+#include <axvm/core/list.hpp>
+#include <axvm/core/lock.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/io/descriptor.hpp>
+#include <axvm/io/thread.hpp>
 
 namespace axvm::inline v1 {
 
 /// A lock of a type known only to whoever made it.
 struct LockReference {
-  void* lock = nullptr;
+  void* self = nullptr;
   void (*acquire)(void*) = nullptr;
   void (*release)(void*) = nullptr;
+
+  void lock() const { acquire(self); }
+  void unlock() const { release(self); }
 
   template <class Lock>
   static LockReference to(Lock& lock) {
@@ -65,12 +64,13 @@ class EventLoop {
   /// Starts the thread; fails where the host allows no more of them.
   [[nodiscard]] Result<> start() {
     stopping_.store(false, std::memory_order_relaxed);
-    try {
-      thread_ = std::thread([this] { run(); });
-    } catch (std::system_error const& error) {
+    auto body = [](void* self) -> void* {
+      static_cast<EventLoop*>(self)->run();
+      return nullptr;
+    };
+    if (const int error = thread_.start(body, this); error != 0)
       return failure(ErrorCode::HostIo, "start the event loop's thread", "raise the limit on processes (ulimit -u)",
-                     error.code().value());
-    }
+                     error);
     return {};
   }
 
@@ -93,31 +93,28 @@ class EventLoop {
 
   /// Forgets everything a device asked for.
   void forget(Owner const& owner) {
-    const std::lock_guard guard(mutex_);
-    std::erase_if(sources_, [&](Source const& source) {
-      if (source.owner != &owner) return false;
-      control(EPOLL_CTL_DEL, source.descriptor, 0, 0);
+    const Holding holding(mutex_);
+    requests_.remove([&](Request const& request) {
+      if (request.owner != &owner) return false;
+      if (!request.is_timer()) control(EPOLL_CTL_DEL, request.descriptor, 0, 0);
       return true;
     });
-    std::erase_if(timers_, [&](Timer const& timer) { return timer.owner == &owner; });
   }
 
  private:
-  struct Source {
+  /// What a device waits for: a descriptor, or a deadline of one of its timers.
+  struct Request {
     Owner* owner = nullptr;
-    int descriptor = -1;
+    int descriptor = -1;         ///< -1: a timer
+    unsigned timer = 0;          ///< the device's number for it
+    std::uint64_t deadline = 0;  ///< nanoseconds
     std::uint64_t id = 0;
     Callback callback;
-  };
-  struct Timer {
-    Owner* owner = nullptr;
-    unsigned number = 0;
-    std::uint64_t deadline = 0;
-    std::uint64_t id = 0;
-    Callback callback;
+
+    [[nodiscard]] bool is_timer() const { return descriptor < 0; }
   };
   static constexpr std::uint64_t wake_id = 0, timer_id = 1;
-  static constexpr std::size_t batch = 16;  ///< callbacks before the loop looks at everything else
+  static constexpr int batch = 16;  ///< callbacks before the loop looks at everything else
 
   bool control(int operation, int descriptor, std::uint32_t events, std::uint64_t id) {
     epoll_event event{};
@@ -127,45 +124,53 @@ class EventLoop {
   }
 
   bool watch(Owner& owner, int descriptor, std::uint32_t events, Callback callback) {
-    const std::lock_guard guard(mutex_);
-    auto at = std::find_if(sources_.begin(), sources_.end(), [&](Source const& source) {
-      return source.owner == &owner && source.descriptor == descriptor;
-    });
+    if (descriptor < 0) return events == 0;
+    const Holding holding(mutex_);
+    auto is_same = [&](Request const& request) { return request.owner == &owner && request.descriptor == descriptor; };
     if (events == 0) {
-      if (at == sources_.end()) return true;
-      control(EPOLL_CTL_DEL, descriptor, 0, 0);
-      sources_.erase(at);
+      if (requests_.remove(is_same)) control(EPOLL_CTL_DEL, descriptor, 0, 0);
       return true;
     }
     // A new number each time: an event that is already on its way to the old callback is not taken for the new one.
-    const std::uint64_t id = next_id_++;
-    const bool known = at != sources_.end();
-    if (!control(known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, events, id)) {
+    const Request request{.owner = &owner, .descriptor = descriptor, .id = next_id_++, .callback = callback};
+    Request* const known = requests_.find(is_same);
+    if (!control(known != nullptr ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, descriptor, events, request.id)) {
       // A descriptor that was closed has left epoll's set by itself; its number may have come back for another file.
-      if (!known || errno != ENOENT || !control(EPOLL_CTL_ADD, descriptor, events, id)) return false;
+      if (known == nullptr || errno != ENOENT || !control(EPOLL_CTL_ADD, descriptor, events, request.id)) return false;
     }
-    const Source source{&owner, descriptor, id, callback};
-    if (known) *at = source;
-    else sources_.push_back(source);
+    if (known != nullptr) *known = request;
+    else requests_.add(request);
     return true;
   }
 
   void arm(Owner& owner, unsigned number, std::uint64_t deadline, Callback callback) {
-    const std::lock_guard guard(mutex_);
-    std::erase_if(timers_, [&](Timer const& timer) { return timer.owner == &owner && timer.number == number; });
-    if (deadline != 0) timers_.push_back({&owner, number, deadline, next_id_++, callback});
+    const Holding holding(mutex_);
+    requests_.remove([&](Request const& request) {
+      return request.owner == &owner && request.is_timer() && request.timer == number;
+    });
+    if (deadline != 0)
+      requests_.add(
+          Request{.owner = &owner, .timer = number, .deadline = deadline, .id = next_id_++, .callback = callback});
     set_timer();
   }
 
   /// Sets the timer descriptor to the earliest deadline. The table's lock is held.
   void set_timer() {
-    std::uint64_t earliest = 0;
-    for (Timer const& timer : timers_)
-      if (earliest == 0 || timer.deadline < earliest) earliest = timer.deadline;
+    Request const* const timer = earliest_timer();
+    const std::uint64_t earliest = timer != nullptr ? timer->deadline : 0;
     itimerspec spec{};
     spec.it_value.tv_sec = static_cast<time_t>(earliest / 1'000'000'000);
     spec.it_value.tv_nsec = static_cast<long>(earliest % 1'000'000'000);
     ::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
+  }
+
+  /// The timer that is due first, of equals the one armed first. The table's lock is held.
+  Request* earliest_timer() {
+    Request* earliest = nullptr;
+    requests_.for_each([&](Request& request) {
+      if (request.is_timer() && (earliest == nullptr || request.deadline < earliest->deadline)) earliest = &request;
+    });
+    return earliest;
   }
 
   static std::uint64_t now() {
@@ -183,7 +188,7 @@ class EventLoop {
       }
       if (stopping_.load(std::memory_order_relaxed)) return;
       served_ = taken_ = 0;
-      const int count = ::epoll_wait(poll_.get(), events_.data(), static_cast<int>(events_.size()), -1);
+      const int count = ::epoll_wait(poll_.get(), events_, batch, -1);
       if (count > 0) taken_ = static_cast<std::size_t>(count);
     }
   }
@@ -200,58 +205,55 @@ class EventLoop {
   }
 
   void call_source(std::uint64_t id) {
-    const std::optional<Source> source = find(id);
-    if (!source) return;
-    source->owner->lock.acquire(source->owner->lock.lock);
+    Request source;
+    if (!copy(id, source)) return;
+    const Holding holding(source.owner->lock);
     // The device may have changed its mind while this thread waited for its lock.
-    if (find(id)) source->callback();
-    source->owner->lock.release(source->owner->lock.lock);
+    if (copy(id, source)) source.callback();
   }
 
-  std::optional<Source> find(std::uint64_t id) {
-    const std::lock_guard guard(mutex_);
-    for (Source const& source : sources_)
-      if (source.id == id) return source;
-    return std::nullopt;
+  /// Copies the request with the number; false when it was withdrawn or replaced.
+  bool copy(std::uint64_t id, Request& into) {
+    const Holding holding(mutex_);
+    Request const* const found = requests_.find([&](Request const& request) { return request.id == id; });
+    if (found != nullptr) into = *found;
+    return found != nullptr;
   }
 
   void run_timers() {
     // A timer that is due again as soon as it was served must not keep the loop from descriptors and from stopping.
-    for (std::size_t served = 0;; ++served) {
-      std::optional<Timer> due;
+    for (int served = 0;; ++served) {
+      Request due;
       {
-        const std::lock_guard guard(mutex_);
-        const std::uint64_t time = now();
-        for (Timer const& timer : timers_)
-          if (timer.deadline <= time && (!due || timer.deadline < due->deadline)) due = timer;
-        if (!due || served == batch) {
+        const Holding holding(mutex_);
+        Request const* const first = earliest_timer();
+        if (first == nullptr || first->deadline > now() || served == batch) {
           set_timer();  // at once again when there are more
           return;
         }
+        due = *first;
       }
-      due->owner->lock.acquire(due->owner->lock.lock);
-      if (take(*due)) due->callback();
-      due->owner->lock.release(due->owner->lock.lock);
+      const Holding holding(due.owner->lock);
+      if (take(due)) due.callback();
     }
   }
 
   /// Removes a timer that is due, unless it was armed anew or disarmed meanwhile.
-  bool take(Timer const& due) {
-    const std::lock_guard guard(mutex_);
-    return std::erase_if(timers_, [&](Timer const& timer) { return timer.id == due.id; }) != 0;
+  bool take(Request const& due) {
+    const Holding holding(mutex_);
+    return requests_.remove([&](Request const& request) { return request.id == due.id; });
   }
 
   static const Events::Operations operations;
 
   Descriptor poll_, wake_, timer_;
-  std::mutex mutex_;
-  std::vector<Source> sources_;
-  std::vector<Timer> timers_;
+  Mutex mutex_;
+  List<Request> requests_;
   std::uint64_t next_id_ = 2;
-  std::array<epoll_event, batch> events_;  ///< what epoll told of last; of the thread alone, from start to start
-  std::size_t served_ = 0, taken_ = 0;     ///< how many of them were served, and how many there are
+  epoll_event events_[batch];           ///< what epoll told of last; of the thread alone, from start to start
+  std::size_t served_ = 0, taken_ = 0;  ///< how many of them were served, and how many there are
   std::atomic<bool> stopping_{false};
-  std::thread thread_;
+  Thread thread_;
 };
 
 inline constexpr Events::Operations EventLoop::operations{

@@ -7,3 +7,4 @@
 #include <axvm/io/file.hpp>
 #include <axvm/io/system_host.hpp>
 #include <axvm/io/terminal.hpp>
+#include <axvm/io/thread.hpp>

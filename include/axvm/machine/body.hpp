@@ -58,7 +58,7 @@ class MachineBody {
     else errors.push_back(ram.error());
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       cell.config = boost::hana::at_c<I>(config_.devices);
-      note(cell.open(host_));
+      if constexpr (HasResources<typename std::remove_cvref_t<decltype(cell)>::DeviceType>) note(cell.open(host_));
       owners_[I] = {&loop_, LockReference::to(cell.lock())};
     });
     if (errors.empty()) return {};
@@ -219,30 +219,33 @@ class MachineBody {
     Result<> result;
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       if (!result || Composed::offloaded[I] || !cell.wanted()) return;
-      doorbell_error_.reset();
-      doorbell_owners_[I] = {this, &owners_[I], claims_of<Composed, I>};
-      DeviceContext context{
-          .memory = ram_.memory(),
-          .lines = {},
-          .events = EventLoop::events_of(owners_[I]),
-          .log = log_,
-          .machine = {this, [](void* self, Action action) { static_cast<MachineBody*>(self)->request(action); }},
-          .add_doorbell = &MachineBody::add_doorbell,
-          .doorbell_owner = &doorbell_owners_[I]};
-      std::size_t line = 0;
-      for (Claim const& claim : claims_of<Composed, I>) {
-        if (claim.kind != ClaimKind::Irq) continue;
-        auto connected = vm_->connect(claim);
-        if (!connected) {
-          result = std::unexpected(connected.error());
-          return;
-        }
-        context.lines[line++] = *connected;
-      }
+      DeviceContext context;
+      result = connect_device(I, claims_of<Composed, I>, context);
+      if (!result) return;
       cell.build(context);
       if (doorbell_error_) result = std::unexpected(*doorbell_error_);
     });
     return result;
+  }
+
+  /// Everything that device `index` gets to work with.
+  Result<> connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context) {
+    doorbell_error_.reset();
+    doorbell_owners_[index] = {this, &owners_[index], claims};
+    context.memory = ram_.memory();
+    context.events = EventLoop::events_of(owners_[index]);
+    context.log = log_;
+    context.machine = {this, [](void* self, Action action) { static_cast<MachineBody*>(self)->request(action); }};
+    context.add_doorbell = &MachineBody::add_doorbell;
+    context.doorbell_owner = &doorbell_owners_[index];
+    std::size_t line = 0;
+    for (Claim const& claim : claims) {
+      if (claim.kind != ClaimKind::Irq) continue;
+      auto connected = vm_->connect(claim);
+      if (!connected) return std::unexpected(connected.error());
+      context.lines[line++] = *connected;
+    }
+    return {};
   }
 
   static bool add_doorbell(void* self, DoorbellAddress const& doorbell, Callback callback) {
