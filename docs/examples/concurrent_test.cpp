@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 using namespace axvm;
 

@@ -1,6 +1,7 @@
 #include "doorbell.hpp"
 
 #include <doctest/doctest.h>
+#include <axvm/hv/hv.hpp>
 
 using namespace axvm;
 

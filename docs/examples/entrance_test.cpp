@@ -1,6 +1,7 @@
 #include "entrance.hpp"
 
 #include <doctest/doctest.h>
+#include <axvm/hv/hv.hpp>
 
 #include <fstream>
 #include <string>

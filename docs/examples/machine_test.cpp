@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 using namespace axvm;
 

@@ -7,6 +7,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/bind/toml.hpp>
+#include <axvm/observe/observe.hpp>
 
 #include "options.hpp"
 #include "state_file.hpp"

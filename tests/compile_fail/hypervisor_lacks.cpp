@@ -3,6 +3,7 @@
 // EXPECT: axvm: the device needs what this hypervisor does not have: use another backend
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 namespace hypervisor_lacks {
 

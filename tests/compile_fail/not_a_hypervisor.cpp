@@ -3,6 +3,7 @@
 // EXPECT: axvm: not a hypervisor backend; see the concept axvm::Hypervisor
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 namespace not_a_hypervisor {
 

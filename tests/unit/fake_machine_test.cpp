@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 // Machines on the scripted hypervisor: what a device's author writes to test a device, and what the run loop does with
 // every kind of exit. No KVM is needed.

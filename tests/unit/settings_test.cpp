@@ -7,6 +7,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/compose/settings.hpp>
+#include <axvm/hv/hv.hpp>
 
 using namespace axvm;
 

@@ -46,7 +46,7 @@ template <PlainBytes T>
 /// The bytes of a plain object, to copy it somewhere.
 template <PlainBytes T>
 ConstBytes bytes_of(T const& object) {
-  return std::as_bytes(std::span<const T, 1>(&object, 1));
+  return {reinterpret_cast<std::byte const*>(&object), sizeof object};
 }
 
 /// All bits of an access `width` bytes wide (1 to 8): what an absent device reads as.

@@ -9,14 +9,23 @@
 
 namespace axvm::inline v1 {
 
-/// What reads as a string.
+namespace detail {
 template <class S>
-concept StringLike = std::convertible_to<S const&, std::string_view>;
+inline constexpr bool is_literal = false;
+template <std::size_t N>
+inline constexpr bool is_literal<char[N]> = true;
+
+void take_string(std::string_view);
+}  // namespace detail
+
+/// What reads as a string. (Asked of every literal of every length: std::convertible_to would be a class for each.)
+template <class S>
+concept StringLike = detail::is_literal<S> || requires(S const& string) { detail::take_string(string); };
 
 /// A string as a string_view; the length of a literal is known without strlen, which a freestanding image has not.
 template <StringLike S>
 [[gnu::always_inline]] constexpr std::string_view view_of(S const& string) {
-  if constexpr (std::is_array_v<S>) return {string, std::extent_v<S> - 1};
+  if constexpr (detail::is_literal<S>) return {string, std::extent_v<S> - 1};
   else return string;
 }
 
@@ -30,7 +39,7 @@ struct AnyText {
   [[gnu::always_inline]] constexpr AnyText(char const (&literal)[N])  // NOLINT(google-explicit-constructor)
       : data(literal), size(N - 1) {}
   template <StringLike String>
-    requires(!std::is_array_v<String>)
+    requires(!detail::is_literal<String>)
   [[gnu::always_inline]] constexpr AnyText(String const& string)  // NOLINT(google-explicit-constructor)
       : AnyText(static_cast<std::string_view>(string)) {}
   constexpr AnyText(std::string_view string)  // NOLINT(google-explicit-constructor)
@@ -85,10 +94,14 @@ struct TextPart {
   std::uint64_t number = 0;
   unsigned radix = 0;
 
-  template <class String>
-    requires std::convertible_to<String const&, AnyText>
+  template <std::size_t N>
+  [[gnu::always_inline]] constexpr TextPart(char const (&literal)[N])  // NOLINT(google-explicit-constructor)
+      : string(literal) {}
+  template <StringLike String>
+    requires(!is_literal<String>)
   [[gnu::always_inline]] constexpr TextPart(String const& part)  // NOLINT(google-explicit-constructor)
       : string(part) {}
+  constexpr TextPart(AnyText part) : string(part) {}  // NOLINT(google-explicit-constructor)
   template <std::signed_integral T>
     requires(!std::same_as<T, char>)
   [[gnu::always_inline]] constexpr TextPart(T part)  // NOLINT(google-explicit-constructor)

@@ -3,7 +3,6 @@
 #include <sys/random.h>
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -13,13 +12,42 @@
 #include <axvm/core/core.hpp>
 #include <axvm/cpu/cpu.hpp>
 #include <axvm/host/host.hpp>
-#include <axvm/hv/hv.hpp>
+#include <axvm/hv/hypervisor.hpp>
+#include <axvm/hv/kvm/kvm.hpp>
 #include <axvm/io/io.hpp>
 #include <axvm/machine/acpi_tables.hpp>
 #include <axvm/machine/processors.hpp>
 #include <axvm/memory/memory.hpp>
 
 namespace axvm::inline v1::detail {
+
+/// The guest's loader, of whatever type; called once per start of the guest and never on an exit.
+class KeptLoader {
+ public:
+  KeptLoader() = default;
+  KeptLoader(KeptLoader const&) = delete;
+  KeptLoader& operator=(KeptLoader const&) = delete;
+  ~KeptLoader() {
+    if (loader_ != nullptr) drop_(loader_);
+  }
+
+  template <class Loader>
+  void keep(Loader loader) {
+    auto* const kept = new Loader(std::move(loader));
+    if (loader_ != nullptr) drop_(loader_);
+    loader_ = kept;
+    call_ = [](void* self, boot::Context const& context) {
+      return Result<EntryState>((*static_cast<Loader*>(self))(context));
+    };
+    drop_ = [](void* self) { delete static_cast<Loader*>(self); };
+  }
+  Result<EntryState> operator()(boot::Context const& context) { return call_(loader_, context); }
+
+ private:
+  void* loader_ = nullptr;
+  Result<EntryState> (*call_)(void*, boot::Context const&) = nullptr;
+  void (*drop_)(void*) = nullptr;
+};
 
 /// The parts of a machine and how they fit together. Not movable: devices and threads hold addresses of its members.
 template <class Profile, class DeviceList, class HandlerList, class H>
@@ -68,7 +96,7 @@ class MachineBody {
   template <class Loader>
   Result<> load(Loader loader) {
     if (!may_follow(state(), MachineState::Loaded)) return enter(MachineState::Loaded);
-    loader_ = std::move(loader);
+    loader_.keep(std::move(loader));
     return build();
   }
 
@@ -359,7 +387,7 @@ class MachineBody {
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
   std::optional<Error> doorbell_error_;
   Processors<Vcpu> processors_;
-  std::move_only_function<Result<EntryState>(boot::Context const&)> loader_;  // called once per start, never on an exit
+  KeptLoader loader_;
   std::atomic<MachineState> state_{MachineState::Loading};
   std::atomic<Action> request_{Action::Continue};
   std::atomic<bool> stop_requested_{false};
