@@ -48,19 +48,19 @@ class Machine {
   /// Checks the settings and the host, opens what the devices need (all errors are reported together) and reserves the
   /// guest's memory. `host` is where devices get consoles and disks from; without one the machine uses this process's
   /// standard input and output and its files.
-  [[nodiscard]] static Result<Machine> create(Config const& config = {}) {
+  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config = {}) {
     auto hypervisor = H::open();
     if (!hypervisor) return std::unexpected(hypervisor.error());
     return create(config, {}, std::move(*hypervisor));
   }
-  [[nodiscard]] static Result<Machine> create(Config const& config, Host const& host, Log log = {}) {
+  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config, Host const& host, Log log = {}) {
     auto hypervisor = H::open();
     if (!hypervisor) return std::unexpected(hypervisor.error());
     return create(config, host, std::move(*hypervisor), log);
   }
   /// The same on a hypervisor that is already open.
-  [[nodiscard]] static Result<Machine> create(Config const& config, std::optional<Host> host, H hypervisor,
-                                              Log log = {}) {
+  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config, std::optional<Host> host, H hypervisor,
+                                                         Log log = {}) {
     auto body = std::make_unique<Body>(config, host, std::move(hypervisor), log);
     if (auto ready = body->prepare(); !ready) return std::unexpected(ready.error());
     return Machine(std::move(body));

@@ -20,7 +20,10 @@ void take_string(std::string_view);
 
 /// What reads as a string. (Asked of every literal of every length: std::convertible_to would be a class for each.)
 template <class S>
-concept StringLike = detail::is_literal<S> || requires(S const& string) { detail::take_string(string); };
+concept StringLike = detail::is_literal<S> || requires(S const& string) {
+  detail::take_string(string);
+  static_cast<std::string_view>(string);
+};
 
 /// A string as a string_view; the length of a literal is known without strlen, which a freestanding image has not.
 template <StringLike S>

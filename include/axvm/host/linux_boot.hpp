@@ -26,7 +26,7 @@ struct LinuxFiles {
 class LinuxBoot {
  public:
   /// Opens the files; an error names the one that cannot be opened.
-  [[nodiscard]] static Result<LinuxBoot> open(LinuxFiles const& files) {
+  [[nodiscard, gnu::cold]] static Result<LinuxBoot> open(LinuxFiles const& files) {
     LinuxBoot boot;
     auto kernel = File::open("kernel", files.kernel);
     if (!kernel) return std::unexpected(kernel.error());
@@ -41,7 +41,7 @@ class LinuxBoot {
     return boot;
   }
 
-  Result<EntryState> operator()(boot::Context const& context) const {
+  [[gnu::cold]] Result<EntryState> operator()(boot::Context const& context) const {
     auto kernel = kernel_.map();
     if (!kernel) return std::unexpected(kernel.error());
     Result<Mapping> initrd = initrd_ ? initrd_->map() : Result<Mapping>(Mapping{});

@@ -71,7 +71,7 @@ class MachineBody {
   ~MachineBody() { tear_down(); }
 
   /// Everything that can fail for reasons the user can mend, all of it reported at once.
-  Result<> prepare() {
+  [[gnu::cold]] Result<> prepare() {
     std::vector<Error> errors;
     auto note = [&errors](Result<> const& result) {
       if (!result) errors.push_back(result.error());
@@ -199,7 +199,7 @@ class MachineBody {
 
   /// Builds virtual machine, devices and processors and loads the guest, from nothing: the same after a reset as at the
   /// first start.
-  Result<> build() {
+  [[gnu::cold]] Result<> build() {
     if (auto entered = enter(MachineState::Loaded); !entered) return entered;
     tear_down();
     request_.store(Action::Continue);
@@ -276,7 +276,7 @@ class MachineBody {
     return {};
   }
 
-  static bool add_doorbell(void* self, DoorbellAddress const& doorbell, Callback callback) {
+  [[gnu::cold]] static bool add_doorbell(void* self, DoorbellAddress const& doorbell, Callback callback) {
     auto& owner = *static_cast<DoorbellOwner*>(self);
     auto event =
         owner.body->vm_->doorbell(owner.claims[doorbell.window].base + doorbell.offset, doorbell.width, doorbell.value);
@@ -350,7 +350,7 @@ class MachineBody {
     stop_requested_ = false;
   }
 
-  Result<End> fail() {
+  [[gnu::cold]] Result<End> fail() {
     become_failed();
     Processor<Vcpu>* processor = failed_.exchange(nullptr);
     if (processor == nullptr) return failure(ErrorCode::Hypervisor, "run the guest: a device ended it with an error");
@@ -362,7 +362,7 @@ class MachineBody {
   }
 
   /// Destroys processors, devices and the virtual machine; what the devices opened stays open.
-  void tear_down() {
+  [[gnu::cold]] void tear_down() {
     failed_ = nullptr;
     processors_.clear();
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
