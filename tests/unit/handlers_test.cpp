@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 // What handlers are asked, in which order, and what becomes of their answers, on the scripted hypervisor.
 

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include <axvm/axvm.hpp>
+#include <axvm/hv/hv.hpp>
 
 // A machine with more devices than anybody has at once, and one address map for every size of memory.
 

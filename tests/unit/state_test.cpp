@@ -6,6 +6,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/bind/toml_source.hpp>
+#include <axvm/hv/hv.hpp>
 
 #include "fakes.hpp"
 #include "scratch.hpp"
