@@ -1,8 +1,10 @@
 #pragma once
 
 #include <axvm/core/address_map.hpp>
+#include <axvm/core/bounded_list.hpp>
 #include <axvm/core/bytes.hpp>
 #include <axvm/core/counter.hpp>
+#include <axvm/core/cpu_set.hpp>
 #include <axvm/core/error.hpp>
 #include <axvm/core/exit.hpp>
 #include <axvm/core/field.hpp>
@@ -14,6 +16,7 @@
 #include <axvm/core/machine_state.hpp>
 #include <axvm/core/names.hpp>
 #include <axvm/core/nearest_name.hpp>
+#include <axvm/core/placement_plan.hpp>
 #include <axvm/core/reflect.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/setting.hpp>
