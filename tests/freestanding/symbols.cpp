@@ -36,6 +36,13 @@ Result<acpi::Tables> tables(GuestMemory const& memory, acpi::Platform const& pla
 }
 
 void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) { IvyBridgeXv2::guest_cpuid(table, cpu); }
+Result<CpuSet> read_list(std::string_view list) { return CpuSet::parse(list); }
+Text<255> write_list(CpuSet const& set) { return set.list(); }
+std::uint64_t placed(PlacementPlan const& plan, std::span<const GuestRegion> regions) {
+  std::uint64_t sum = plan.vcpus_of(1).count();
+  for_each_node_memory(plan, regions, [&sum](std::size_t, GuestRegion const& part) { sum += part.size; });
+  return sum;
+}
 bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x10000, 4_GiB).has_value(); }
 
 /// A PC's whole board, with the devices' ways of going on from a saved state.

@@ -42,9 +42,9 @@ inline constexpr Shape epyc{.packages = 1,
                             .cores_per_l3 = 4,
                             .memory_per_node = 16ull << 30};
 
-class Host {
+class RecordedHost {
  public:
-  explicit Host(Shape const& shape) {
+  explicit RecordedHost(Shape const& shape) {
     const unsigned nodes = shape.packages * shape.nodes_per_package, cores = nodes * shape.cores_per_node;
     const unsigned all = cores * shape.threads;
     online = axvm::CpuSet::range(0, all - 1) - *axvm::CpuSet::parse(shape.offline);

@@ -9,14 +9,14 @@
 #include "recorded_host.hpp"
 
 using namespace axvm;
-using recorded::Host;
+using recorded::RecordedHost;
 
 namespace {
 
 std::string cpu_folder(unsigned number) { return "sys/devices/system/cpu/cpu" + std::to_string(number); }
 
 /// The error of a host that cannot be read, which must name the file.
-std::string broken(Host const& host, std::string const& file) {
+std::string broken(RecordedHost const& host, std::string const& file) {
   const auto read = host.read();
   if (read) return "read";
   if (read.error().operation.view().find("/" + file + ": ") == std::string_view::npos)
@@ -24,14 +24,14 @@ std::string broken(Host const& host, std::string const& file) {
   return "named";
 }
 
-AllowedHost allowed(Host const& host, std::string_view affinity) {
+AllowedHost allowed(RecordedHost const& host, std::string_view affinity) {
   return allowed_host(CpuSet::parse(affinity).value(), host.paths()).value();
 }
 
 }  // namespace
 
 TEST_CASE("topology: two sockets of ten cores with two threads each") {
-  const Host recorded(recorded::two_sockets);
+  const RecordedHost recorded(recorded::two_sockets);
   const HostTopology host = recorded.topology();
   REQUIRE(host.cpus.size() == 40);
   REQUIRE(host.nodes.size() == 2);
@@ -60,7 +60,7 @@ TEST_CASE("topology: two sockets of ten cores with two threads each") {
 }
 
 TEST_CASE("topology: one processor of four nodes with two third-level caches each") {
-  const HostTopology host = Host(recorded::epyc).topology();
+  const HostTopology host = RecordedHost(recorded::epyc).topology();
   REQUIRE(host.cpus.size() == 64);
   REQUIRE(host.nodes.size() == 4);
   CHECK(host.nodes[3].cpus.list() == "24-31,56-63");
@@ -72,7 +72,7 @@ TEST_CASE("topology: one processor of four nodes with two third-level caches eac
 }
 
 TEST_CASE("topology: pools of huge pages, node by node") {
-  const Host recorded(recorded::two_sockets);
+  const RecordedHost recorded(recorded::two_sockets);
   recorded.pool(1, "2048", 512, 500);
   recorded.pool(0, "1048576", 8, 2);
   const HostTopology host = recorded.topology();
@@ -87,7 +87,7 @@ TEST_CASE("topology: pools of huge pages, node by node") {
 TEST_CASE("topology: CPUs that are offline are not there, and their siblings are alone") {
   auto shape = recorded::two_sockets;
   shape.offline = "0,25,30-39";
-  const HostTopology host = Host(shape).topology();
+  const HostTopology host = RecordedHost(shape).topology();
   CHECK(host.online().list() == "1-24,26-29");
   CHECK(host.nodes[0].cpus.list() == "1-9,20-24,26-29");
   CHECK(host.nodes[1].cpus.list() == "10-19");
@@ -100,7 +100,7 @@ TEST_CASE("topology: CPUs that are offline are not there, and their siblings are
 TEST_CASE("topology: without a directory of nodes there is one, with the host's memory") {
   auto shape = recorded::one_socket;
   shape.node_directory = false;
-  const HostTopology host = Host(shape).topology();
+  const HostTopology host = RecordedHost(shape).topology();
   REQUIRE(host.nodes.size() == 1);
   CHECK(host.nodes[0].number == 0);
   CHECK(host.nodes[0].cpus == CpuSet::range(0, 19));
@@ -112,13 +112,14 @@ TEST_CASE("topology: without a directory of nodes there is one, with the host's 
 }
 
 TEST_CASE("topology: what is not shown takes a default") {
-  const Host recorded(recorded::two_sockets);
+  const RecordedHost recorded(recorded::two_sockets);
   for (unsigned i = 0; i < 40; ++i) {
     recorded.remove(cpu_folder(i) + "/topology");
     recorded.remove(cpu_folder(i) + "/cache");
   }
   for (unsigned node = 0; node < 2; ++node)
-    for (char const* file : {"/meminfo", "/distance", "/hugepages"}) recorded.remove(Host::node_folder(node) + file);
+    for (char const* file : {"/meminfo", "/distance", "/hugepages"})
+      recorded.remove(RecordedHost::node_folder(node) + file);
   const HostTopology host = recorded.topology();
   for (HostCpu const& cpu : host.cpus) {
     CHECK(cpu.core == cpu.number);
@@ -129,10 +130,10 @@ TEST_CASE("topology: what is not shown takes a default") {
 }
 
 TEST_CASE("topology: a package the kernel does not know, a CPU without node, a node without CPUs") {
-  const Host recorded(recorded::two_sockets);
+  const RecordedHost recorded(recorded::two_sockets);
   recorded.put(cpu_folder(3) + "/topology/physical_package_id", "-1");
   recorded.put(cpu_folder(3) + "/topology/core_cpus_list", "3,23");
-  recorded.put(Host::node_folder(1) + "/cpulist", "");
+  recorded.put(RecordedHost::node_folder(1) + "/cpulist", "");
   const HostTopology host = recorded.topology();
   CHECK(host.cpu(3)->package == 0);
   CHECK(host.cpu(3)->core == 3);
@@ -168,7 +169,7 @@ TEST_CASE("topology: files that make no sense are an error that names them") {
   for (auto const& [file, contents] : breaks) {
     CAPTURE(file);
     CAPTURE(contents.substr(0, 40));
-    const Host host(recorded::two_sockets);
+    const RecordedHost host(recorded::two_sockets);
     host.put("sys/" + file, contents);
     CHECK(broken(host, file) == "named");
     CHECK_FALSE(host.read().error().hint.empty());
@@ -176,7 +177,7 @@ TEST_CASE("topology: files that make no sense are an error that names them") {
 }
 
 TEST_CASE("topology: no list of online CPUs is an error") {
-  const Host host(recorded::one_socket);
+  const RecordedHost host(recorded::one_socket);
   host.remove("sys/devices/system/cpu/online");
   REQUIRE_FALSE(host.read());
   CHECK(host.read().error().code == ErrorCode::NotFound);
@@ -198,13 +199,13 @@ TEST_CASE("topology: this machine's own can be read, and this process is allowed
 }
 
 TEST_CASE("allowed: without cgroups it is the affinity, and any node") {
-  const Host host(recorded::two_sockets);
+  const RecordedHost host(recorded::two_sockets);
   CHECK(allowed(host, "3-5,40").cpus.list() == "3-5,40");
   CHECK(allowed(host, "3-5").nodes.has(1));
 }
 
 TEST_CASE("allowed: version 2, the cgroup itself or the nearest one above it that has limits") {
-  const Host host(recorded::two_sockets);
+  const RecordedHost host(recorded::two_sockets);
   host.put("proc/self/cgroup", "0::/system.slice/vm.scope");
   host.put("sys/fs/cgroup/cpuset.cpus.effective", "0-39");
   host.put("sys/fs/cgroup/system.slice/cpuset.cpus.effective", "0-9,20-29");
@@ -218,7 +219,7 @@ TEST_CASE("allowed: version 2, the cgroup itself or the nearest one above it tha
 }
 
 TEST_CASE("allowed: version 1, beside other controllers") {
-  const Host host(recorded::two_sockets);
+  const RecordedHost host(recorded::two_sockets);
   host.put("proc/self/cgroup", "9:memory:/a\n3:cpu,cpuset:/vm\n1:name=systemd:/x:y\n0::/");
   host.put("sys/fs/cgroup/cpuset/vm/cpuset.cpus", "");
   host.put("sys/fs/cgroup/cpuset/cpuset.cpus", "0-3");
@@ -230,13 +231,13 @@ TEST_CASE("allowed: version 1, beside other controllers") {
 }
 
 TEST_CASE("allowed: the kernel's own word on memory nodes counts") {
-  const Host host(recorded::two_sockets);
+  const RecordedHost host(recorded::two_sockets);
   host.put("proc/self/status", "Name:\tx\nMems_allowed:\t2\nMems_allowed_list:\t1\nvoluntary_ctxt_switches:\t9");
   CHECK(allowed(host, "0-39").nodes.list() == "1");
 }
 
 TEST_CASE("allowed: nothing left, and a cpuset that makes no sense, are errors") {
-  const Host host(recorded::two_sockets);
+  const RecordedHost host(recorded::two_sockets);
   host.put("proc/self/cgroup", "0::/vm");
   host.put("sys/fs/cgroup/vm/cpuset.cpus.effective", "0-3");
   auto none = allowed_host(CpuSet::range(8, 9), host.paths());

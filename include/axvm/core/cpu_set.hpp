@@ -47,7 +47,8 @@ class CpuSet {
 
   [[nodiscard]] constexpr unsigned count() const {
     unsigned sum = 0;
-    for (std::uint64_t word : words_) sum += static_cast<unsigned>(std::popcount(word));
+    for (std::uint64_t word : words_)  // std::popcount may call a function of the compiler's library
+      for (; word != 0; word &= word - 1) ++sum;
     return sum;
   }
   [[nodiscard]] constexpr bool empty() const { return next(0) == capacity; }
@@ -132,13 +133,15 @@ constexpr bool take_cpu_number(std::string_view& text, unsigned& number) {
 /// written; for an empty list never. The parts may overlap. Stops at the first error.
 template <class Visit>
 constexpr Result<> for_each_cpu_range(std::string_view list, Visit&& visit) {
+  using namespace std::string_view_literals;  // their length is known without strlen
   while (!list.empty()) {
     std::size_t end = 0;
     while (end != list.size() && list[end] != ',') ++end;
     const std::string_view part(list.data(), end);
     auto bad = [part](ErrorCode code, std::string_view what, std::string_view hint) {
       return failure(
-          code, text<1023>("'", std::string_view(part.data(), part.size() < 60 ? part.size() : 60), "' ", what), hint);
+          code, text<1023>("'"sv, std::string_view(part.data(), part.size() < 60 ? part.size() : 60), "' "sv, what),
+          hint);
     };
     const bool ends_with_comma = end + 1 == list.size();
     std::string_view rest = part;
@@ -151,11 +154,11 @@ constexpr Result<> for_each_cpu_range(std::string_view list, Visit&& visit) {
     }
     if (!good || !rest.empty())
       return bad(ErrorCode::InvalidArgument,
-                 ends_with_comma ? "is followed by a comma and nothing" : "is not a number or a range",
-                 "write a list such as 0-3,8");
+                 ends_with_comma ? "is followed by a comma and nothing"sv : "is not a number or a range"sv,
+                 "write a list such as 0-3,8"sv);
     if (first >= CpuSet::capacity || last >= CpuSet::capacity)
-      return bad(ErrorCode::OutOfRange, "is too large", text<60>("numbers go up to ", CpuSet::capacity - 1).view());
-    if (last < first) return bad(ErrorCode::InvalidArgument, "runs backwards", "write the smaller number first");
+      return bad(ErrorCode::OutOfRange, "is too large"sv, text<60>("numbers go up to "sv, CpuSet::capacity - 1).view());
+    if (last < first) return bad(ErrorCode::InvalidArgument, "runs backwards"sv, "write the smaller number first"sv);
     visit(first, last);
     list.remove_prefix(end + (end < list.size() ? 1 : 0));
   }
