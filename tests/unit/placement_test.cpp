@@ -224,6 +224,15 @@ TEST_CASE("plan: four nodes, near caches first") {
   CHECK(plan(host, of(64)).threads_per_core == 2);
 }
 
+TEST_CASE("plan: vCPUs share a cache where its CPUs are not numbered in a row") {
+  const RecordedHost recorded(recorded::epyc);
+  for (unsigned i = 0; i < 8; ++i)
+    for (const unsigned cpu : {i, 32 + i})
+      recorded.put("sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index2/shared_cpu_list",
+                   i % 2 == 0 ? "0,2,4,6,32,34,36,38" : "1,3,5,7,33,35,37,39");
+  CHECK(order(plan(recorded.topology(), of(4))) == "0,2,4,6");
+}
+
 TEST_CASE("plan: of two nodes near ones are taken") {
   auto shape = recorded::epyc;
   const RecordedHost recorded(shape);
@@ -526,7 +535,10 @@ TEST_CASE("memory: a range is bound to a node that is there, and to no other") {
   const Mapping mapping(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), size);
   const std::span<std::byte> memory(mapping.data(), size);
   const auto host = read_topology();
-  const unsigned node = host ? host->nodes.front().number : 0;
+  const auto mine = allowed_host();
+  unsigned node = 0;
+  if (host && mine)
+    while (node < 1024 && (host->node(node) == nullptr || !mine->nodes.has(node))) ++node;
   const auto bound = bind_memory(memory, node, MemoryBinding::Strict);
   if (!bound && bound.error().code != ErrorCode::InvalidArgument) {
     MESSAGE(std::string(bound.error().operation.view()), ": ", std::string(bound.error().hint.view()));
