@@ -25,6 +25,7 @@ levels = [
     ["virtio", "boot"],
     ["compose"],
     ["memory", "io", "hv", "host", "observe"],
+    ["placement"],
     ["machine"],  # machine.hpp and machine/
     ["axvm.hpp"],
 ]
@@ -43,10 +44,10 @@ standard_headers = set(
 umbrellas = {
     "device": "devices.hpp", "core": "core.hpp", "cpu": "cpu.hpp", "acpi": "acpi.hpp", "virtio": "virtio.hpp",
     "boot": "boot.hpp", "compose": "compose.hpp", "memory": "memory.hpp", "io": "io.hpp", "hv": "hv.hpp",
-    "host": "host.hpp", "observe": "observe.hpp", "machine": "../machine.hpp",
+    "host": "host.hpp", "observe": "observe.hpp", "placement": "placement.hpp", "machine": "../machine.hpp",
 }  # fmt: skip
 # What axvm.hpp leaves to be included by those who want it.
-apart = tuple(f"include/axvm/{path}" for path in ("bind/", "observe/", "hv/hv.hpp", "hv/fake/"))
+apart = tuple(f"include/axvm/{path}" for path in ("bind/", "observe/", "placement/", "hv/hv.hpp", "hv/fake/"))
 most_lines = 400
 
 

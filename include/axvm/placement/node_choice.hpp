@@ -6,7 +6,7 @@
 #include <vector>
 
 #include <axvm/core/placement_plan.hpp>
-#include <axvm/host/topology.hpp>
+#include <axvm/placement/topology.hpp>
 
 namespace axvm::inline v1 {
 

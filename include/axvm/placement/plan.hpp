@@ -10,11 +10,11 @@
 #include <axvm/core/placement_plan.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/units.hpp>
-#include <axvm/host/allowed.hpp>
-#include <axvm/host/node_choice.hpp>
-#include <axvm/host/placement_groups.hpp>
-#include <axvm/host/placement_options.hpp>
-#include <axvm/host/topology.hpp>
+#include <axvm/placement/allowed.hpp>
+#include <axvm/placement/groups.hpp>
+#include <axvm/placement/node_choice.hpp>
+#include <axvm/placement/options.hpp>
+#include <axvm/placement/topology.hpp>
 
 namespace axvm::inline v1 {
 

@@ -8,7 +8,7 @@
 #include <axvm/core/cpu_set.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/units.hpp>
-#include <axvm/host/kernel_files.hpp>
+#include <axvm/placement/kernel_files.hpp>
 
 namespace axvm::inline v1 {
 
