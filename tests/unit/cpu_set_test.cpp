@@ -4,6 +4,7 @@
 
 #include <axvm/core/core.hpp>
 #include <axvm/host/host.hpp>
+#include <axvm/placement/placement.hpp>
 
 using namespace axvm;
 

@@ -14,6 +14,7 @@
 #include <axvm/host/host.hpp>
 #include <axvm/memory/memory.hpp>
 #include <axvm/observe/observe.hpp>
+#include <axvm/placement/placement.hpp>
 
 #include "recorded_host.hpp"
 

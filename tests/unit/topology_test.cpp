@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <axvm/host/host.hpp>
+#include <axvm/placement/placement.hpp>
 
 #include "recorded_host.hpp"
 
