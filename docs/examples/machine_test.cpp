@@ -2,6 +2,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/placement/placement.hpp>
 
 using namespace axvm;
 
@@ -119,4 +120,18 @@ TEST_CASE("the devices' state goes from one machine to another") {
   REQUIRE(other->load(nothing));
   REQUIRE(restore_states(*other, *states));
   CHECK(other->device<Uart8250>()->state.scr == 0xa5);
+}
+
+TEST_CASE("a machine runs where its plan says") {
+  auto host = read_topology();
+  auto allowed = allowed_host();
+  REQUIRE(host);
+  REQUIRE(allowed);
+  auto plan = plan_placement(*host, *allowed, {.vcpus = 1, .memory = 1_MiB});
+  REQUIRE(plan);
+
+  auto machine = Server::create({.memory = 1_MiB}, Host{}, fake::Fake());
+  REQUIRE(machine->place(*plan));
+  REQUIRE(machine->load(nothing));
+  CHECK(*machine->run() == End::Finished);
 }

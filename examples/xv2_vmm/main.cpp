@@ -10,6 +10,7 @@
 #include <axvm/observe/observe.hpp>
 
 #include "options.hpp"
+#include "placement.hpp"
 #include "state_file.hpp"
 
 namespace {
@@ -81,9 +82,22 @@ class EndSignals {
   std::atomic<int> forced_{0};
 };
 
+/// Where the machine runs, as asked for. What nobody asked for is no reason not to start.
+axvm::Result<std::unique_ptr<axvm::PlacementPlan>> plan(Xv2::Config const& config, xv2::Options const& options) {
+  auto planned =
+      xv2::plan(options.placement, config.vcpus, config.memory, 0, Xv2::Composition::CpuProfileType::placement);
+  if (planned || options.placement.pin != "auto" || options.placement.numa != "auto") return planned;
+  say(axvm::Severity::Warning, axvm::describe(planned.error()));
+  return nullptr;
+}
+
 /// Prints the machine and starts nothing.
-int describe(Xv2::Config const& config, std::string_view format) {
-  const axvm::Description machine = Xv2::description(config);
+int describe(Xv2::Config const& config, xv2::Options const& options) {
+  std::string_view const format = options.describe;
+  const auto placement = plan(config, options);
+  if (!placement) return fail(placement.error());
+  axvm::Description machine = Xv2::description(config);
+  machine.placement = placement->get();
   const std::string out = format == "json"  ? axvm::describe_json(machine)
                           : format == "svg" ? axvm::describe_svg(machine)
                                             : axvm::describe_text(machine);
@@ -98,7 +112,7 @@ axvm::Result<> save_state(Xv2& machine, xv2::StateFile const& file) {
   return file.write(axvm::write_toml(states->settings(), "The state of a machine's devices when its run had ended."));
 }
 
-int run(Xv2::Config const& config, xv2::Options const& options) {
+int run(Xv2::Config config, xv2::Options const& options) {
   std::optional<xv2::StateFile> state_file;
   if (!options.save_state.empty()) {
     auto opened = xv2::StateFile::open(options.save_state);
@@ -113,8 +127,18 @@ int run(Xv2::Config const& config, xv2::Options const& options) {
     if (severity != axvm::Severity::Info || *static_cast<unsigned const*>(verbose) > 0) say(severity, message);
   };
   unsigned verbose = options.verbose;
+  const auto placement = plan(config, options);
+  if (!placement) return fail(placement.error());
+  if (*placement)
+    for (auto const& warning : (*placement)->warnings) say(axvm::Severity::Warning, warning);
+  if (config.cpu_use == axvm::CpuUse::dedicated && (!*placement || !(*placement)->pinned())) {
+    say(axvm::Severity::Warning, "--cpu-use=dedicated needs a host CPU for every virtual CPU: they share CPUs instead");
+    config.cpu_use = axvm::CpuUse::shared;
+  }
   auto machine = Xv2::create(config, host.host(), {&verbose, log});
   if (!machine) return fail(machine.error());
+  if (*placement)
+    if (auto placed = machine->place(**placement); !placed) return fail(placed.error());
 
   auto linux_boot = axvm::LinuxBoot::open(
       {.kernel = options.guest.kernel, .initrd = options.guest.initrd, .cmdline = std::string(options.cmdline)});
@@ -145,5 +169,5 @@ int main(int argc, char** argv) {
   const auto parsed = xv2::parse_options(argc, argv, axvm::machine_settings<Xv2>(config));
   if (int const* status = std::get_if<int>(&parsed)) return *status;
   xv2::Options const& options = std::get<xv2::Options>(parsed);
-  return options.describe.empty() ? run(config, options) : describe(config, options.describe);
+  return options.describe.empty() ? run(config, options) : describe(config, options);
 }

@@ -7,6 +7,7 @@
 #include <axvm/bind/toml_source.hpp>
 #include <axvm/core/settings.hpp>
 #include <axvm/host/describe_error.hpp>
+#include <axvm/placement/options.hpp>
 
 namespace xv2 {
 namespace {
@@ -48,7 +49,9 @@ int reject(Errors const& errors) {
 std::variant<Options, int> parse_options(int argc, char** argv, std::span<const axvm::Setting> machine) {
   Options options;
   const auto guest = axvm::settings_of(options.guest);
+  const auto placement = axvm::settings_of(options.placement);
   std::vector<axvm::Setting> settings(guest.begin(), guest.end());
+  settings.insert(settings.end(), placement.begin(), placement.end());
   settings.insert(settings.end(), machine.begin(), machine.end());
 
   CLI::App app{"Boots Linux on the Xv2 machine: a Xeon E5-2680 v2, a serial console, virtio disks.", "xv2_vmm"};
@@ -95,6 +98,8 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   const auto cmdline = axvm::boot::join_command_line(options.guest.cmdline, options.guest.append);
   if (cmdline) options.cmdline = *cmdline;
   else errors.push_back(cmdline.error());
+  if (auto pin = axvm::PinOption::parse(options.placement.pin); !pin) errors.push_back(pin.error());
+  if (auto numa = axvm::NumaOption::parse(options.placement.numa); !numa) errors.push_back(numa.error());
   if (options.guest.kernel.empty() && !write_config && options.describe.empty() && !flags.given("kernel") &&
       in_file.empty())
     errors.push_back({.operation = "--kernel is missing", .hint = "name a bzImage, such as /boot/vmlinuz"});

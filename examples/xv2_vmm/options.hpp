@@ -25,9 +25,20 @@ struct Guest {
                    axvm::field<&Guest::append>{.help = "added to the kernel command line", .alias = 'a'});
 };
 
+/// Where the machine runs: settings like the machine's own.
+struct Placement {
+  axvm::Text<1023> pin = "auto";
+  axvm::Text<1023> numa = "auto";
+
+  static constexpr auto fields = axvm::fields(
+      axvm::field<&Placement::pin>{.help = "host CPUs of virtual CPUs: auto, none, or a list such as 0-3,8"},
+      axvm::field<&Placement::numa>{.help = "the guest's NUMA nodes: auto, off, or HOSTNODE:MEMORY:VCPUS,..."});
+};
+
 /// What the command line and the machine file ask for beside the machine's settings.
 struct Options {
   Guest guest;
+  Placement placement;
   axvm::boot::CommandLine cmdline;  ///< the whole kernel command line
   unsigned verbose = 0;
   std::string save_state;  ///< write the devices' state to this file when the run has ended; empty: do not

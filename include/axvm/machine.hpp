@@ -66,6 +66,11 @@ class Machine {
     return Machine(std::move(body));
   }
 
+  /// Ties the machine to host CPUs and memory nodes as planned (axvm/placement/placement.hpp makes plans), and shows
+  /// the guest the NUMA nodes of the plan. Between create() and the first load(). Threads are tied when they start, so
+  /// that a CPU which may not be used makes run() fail. Errors: a loaded machine; a plan for another number of vCPUs.
+  [[nodiscard]] Result<> place(PlacementPlan const& plan) { return body_->place(plan); }
+
   /// Puts a guest into memory and the processors at its entry. `loader(boot::Context)` gives an EntryState; it is kept
   /// and called again after a reset.
   template <class Loader>

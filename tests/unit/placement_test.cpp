@@ -83,10 +83,11 @@ void check_sound(HostTopology const& host, AllowedHost const& allowed, Placement
                  PlacementPlan const& plan) {
   REQUIRE(plan.vcpus.size() == request.vcpus);
   CpuSet used;
-  for (VcpuPlacement const& vcpu : plan.vcpus) {
-    const CpuSet affinity = affinity_of(vcpu, host, allowed);
-    CHECK_FALSE(affinity.empty());
+  for (unsigned i = 0; i < plan.vcpus.size(); ++i) {
+    VcpuPlacement const& vcpu = plan.vcpus[i];
+    const CpuSet affinity = plan.affinity(i);
     CHECK((affinity - allowed.cpus).empty());
+    if (vcpu.node && !plan.nodes.empty()) CHECK_FALSE(affinity.empty());
     if (!vcpu.cpu) continue;
     CHECK_FALSE(used.has(*vcpu.cpu));
     used.add(*vcpu.cpu);
@@ -261,7 +262,7 @@ TEST_CASE("plan: offline CPUs and cpusets are honoured") {
   p = plan(host, of(4), cpus("5,25,6"));
   CHECK_FALSE(p.pinned());
   CHECK(p.vcpus[0].node == 0);
-  CHECK(affinity_of(p.vcpus[0], host, cpus("5,25,6")).list() == "5-6,25");
+  CHECK(p.affinity(0).list() == "5-6,25");
   p = plan(host, of(1), cpus("12"));
   CHECK(order(p) == "12");
   CHECK(nodes(p) == "1:0:1 GiB");
@@ -345,10 +346,10 @@ TEST_CASE("plan: --pin none leaves all to the kernel but what --numa names") {
   CHECK(p.nodes.empty());
   CHECK(p.io_cpus.list() == "0-19");
   CHECK(warnings(p) == "");
-  CHECK(affinity_of(p.vcpus[7], host, cpus("0-19")).list() == "0-19");
+  CHECK(p.affinity(7).empty());
   p = plan(host, of(4, "none", "1:3G:0-2,0:1G:3"));
   CHECK(nodes(p) == "1:0-2:3 GiB 0:3:1 GiB");
-  CHECK(affinity_of(p.vcpus[0], host, cpus("0-19")).list() == "10-19");
+  CHECK(p.affinity(0).list() == "10-19");
   CHECK_FALSE(p.pinned());
 }
 

@@ -55,6 +55,7 @@ struct MachineConfig {
   unsigned vcpus = 1;                        ///< 1 to the profile's max_vcpus
   HostCheck host_check = HostCheck::strict;  ///< what happens on a host that the profile does not fit
   CpuUse cpu_use = CpuUse::shared;           ///< whether each vCPU has a processor of the host for itself
+  unsigned realtime = 0;                     ///< priority of vCPU threads (SCHED_FIFO), 1 to 99; 0: ordinary threads
   bool reboot = true;                        ///< whether a reset by the guest starts it again or ends the run
   int kick_signal = 0;                       ///< the signal that interrupts vCPU threads; 0 is SIGRTMIN
   typename detail::ConfigTuple<List>::Type devices{};
@@ -90,6 +91,8 @@ inline constexpr auto machine_fields = axvm::fields(
     field<&MachineConfig<List>::host_check>{.help = "on a host that does not fit the CPU profile, refuse or go on"},
     field<&MachineConfig<List>::cpu_use>{
         .help = "dedicated: every virtual CPU has a host core for itself, and waits on it without an exit"},
+    field<&MachineConfig<List>::realtime>{
+        .help = "real-time priority of virtual CPUs (SCHED_FIFO); 0: none", .min = 0, .max = 99},
     field<&MachineConfig<List>::reboot>{.help = "start the guest again when it resets"},
     field<&MachineConfig<List>::kick_signal>{
         .help = "signal that interrupts virtual CPUs; 0: a real-time signal", .min = 0, .max = 64});

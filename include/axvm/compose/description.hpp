@@ -17,6 +17,7 @@
 #include <axvm/compose/settings.hpp>
 #include <axvm/core/address_map.hpp>
 #include <axvm/core/names.hpp>
+#include <axvm/core/placement_plan.hpp>
 #include <axvm/cpu/profile.hpp>
 #include <axvm/device/placement.hpp>
 
@@ -57,6 +58,8 @@ struct Description {
   AddressMap address_map;
   std::span<const DeviceDescription> devices;  ///< the profile's own first, then the listed ones in their order
   std::array<std::uint64_t, max_devices / 64> present_bits{};
+  /// Where it runs, if that was planned; the plan must outlive the description.
+  PlacementPlan const* placement = nullptr;
 
   /// Whether the configuration wants device `index`. The place of an absent one stays reserved.
   [[nodiscard]] constexpr bool present(std::size_t index) const {

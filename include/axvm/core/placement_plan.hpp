@@ -39,11 +39,11 @@ constexpr std::string_view name_of(MemoryBinding binding) {
 
 /// Where a vCPU's thread runs.
 struct VcpuPlacement {
-  std::optional<unsigned> cpu;   ///< the one host CPU it is pinned to
-  std::optional<unsigned> node;  ///< the host node it stays on; without `cpu`: on any allowed CPU of that node
-  unsigned core = 0;             ///< with `cpu`: the number that the host gives its core, unique within the package
-  unsigned package = 0;          ///< with `cpu`: the host's number of its package (socket)
-  unsigned guest_node = 0;       ///< index into PlacementPlan::nodes, where there are any
+  std::optional<unsigned> cpu{};   ///< the one host CPU it is pinned to
+  std::optional<unsigned> node{};  ///< the host node it stays on; without `cpu`: on any allowed CPU of that node
+  unsigned core = 0;               ///< with `cpu`: the number that the host gives its core, unique within the package
+  unsigned package = 0;            ///< with `cpu`: the host's number of its package (socket)
+  unsigned guest_node = 0;         ///< index into PlacementPlan::nodes, where there are any
 };
 
 /// A NUMA node of the guest.
@@ -52,6 +52,7 @@ struct GuestNodePlacement {
   unsigned vcpus = 0;        ///< how many vCPUs name it
   std::uint64_t memory = 0;  ///< bytes of guest RAM, in the order of addresses: node 0 has the lowest
   MemoryBinding binding = MemoryBinding::None;
+  CpuSet cpus{};  ///< the host CPUs of that node that may be used
 };
 
 /// Which host CPUs and which memory a machine uses: the outcome of planning, for a person to read and a program to
@@ -59,7 +60,7 @@ struct GuestNodePlacement {
 struct PlacementPlan {
   static constexpr std::size_t max_vcpus = 255, max_nodes = 32;
 
-  BoundedList<VcpuPlacement, max_vcpus> vcpus;
+  BoundedList<VcpuPlacement, max_vcpus> vcpus;  ///< one for each vCPU of the machine
   /// The guest's NUMA nodes; none when nothing is known or wanted of NUMA. A single one is for binding memory, and of
   /// no use to the guest.
   BoundedList<GuestNodePlacement, max_nodes> nodes;
@@ -78,6 +79,12 @@ struct PlacementPlan {
   }
   /// Whether the guest is to be shown NUMA nodes.
   [[nodiscard]] constexpr bool guest_has_nodes() const { return nodes.size() > 1; }
+  /// The host CPUs that the thread of a vCPU may run on; empty: any.
+  [[nodiscard]] constexpr CpuSet affinity(unsigned vcpu) const {
+    VcpuPlacement const& placed = vcpus[vcpu];
+    if (placed.cpu) return CpuSet::range(*placed.cpu, *placed.cpu);
+    return nodes.empty() || !placed.node ? CpuSet{} : nodes[placed.guest_node].cpus;
+  }
   /// The vCPUs of a guest node.
   [[nodiscard]] constexpr CpuSet vcpus_of(unsigned guest_node) const {
     CpuSet set;

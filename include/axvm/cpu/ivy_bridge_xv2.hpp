@@ -17,12 +17,15 @@ struct IvyBridgeXv2 {
   static constexpr std::array host_requirements{requirement::ivy_bridge_ep, requirement::vt_x, requirement::ept,
                                                 requirement::invariant_tsc, requirement::x2apic};
 
+  /// Throughput: a core for each vCPU before any is shared, memory beside it.
+  static constexpr PlacementPolicy placement{};
+
   static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
     const bool same_vendor = has_vendor(table, ivy_bridge::VENDOR);
     apply_ivy_bridge(table);
     common_guest_cpuid(table, cpu, same_vendor);
   }
 };
-static_assert(CpuProfile<IvyBridgeXv2>);
+static_assert(CpuProfile<IvyBridgeXv2> && HasPlacementPolicy<IvyBridgeXv2>);
 
 }  // namespace axvm::inline v1

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <axvm/core/address_map.hpp>
+#include <axvm/core/placement_plan.hpp>
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/host_facts.hpp>
 #include <axvm/cpu/paravirt.hpp>
@@ -35,6 +36,12 @@ concept CpuProfile = requires(CpuidTable& table, GuestCpu const& cpu) {
   { P::address_map } -> std::convertible_to<AddressMap>;
   { std::span<const HostRequirement>(P::host_requirements) };
   P::guest_cpuid(table, cpu);
+};
+
+/// Says what it wants of the host where there is a choice: `static constexpr PlacementPolicy placement`.
+template <class P>
+concept HasPlacementPolicy = requires {
+  { P::placement } -> std::convertible_to<PlacementPolicy>;
 };
 
 /// The least that is a profile.

@@ -56,19 +56,20 @@ concept HypervisorVcpu = requires(V& vcpu, std::uint32_t code, ExitReason reason
 
 /// One virtual machine of a backend.
 template <class M>
-concept HypervisorVm =
-    HypervisorVcpu<typename M::Vcpu> && requires(M& vm, GuestRegion const& region, unsigned index, Claim const& irq,
-                                                 GuestAddress address, std::uint8_t width, std::uint64_t value) {
-      // Makes a region of the monitor's memory guest RAM; `slot` numbers regions from 0.
-      { vm.map(index, region) } -> std::same_as<Result<>>;
-      { vm.create_vcpu(index) } -> std::same_as<Result<typename M::Vcpu>>;
-      // The line of an interrupt claim, with its trigger mode.
-      { vm.connect(irq) } -> std::same_as<Result<IrqLine>>;
-      // Whether MWAIT waits in the guest, without an exit, and may be shown to it.
-      { vm.waits_in_guest() } -> std::same_as<bool>;
-      // A descriptor that becomes readable when the guest writes `value` there, or an error.
-      { vm.doorbell(address, width, value) } -> std::same_as<Result<int>>;
-    };
+concept HypervisorVm = HypervisorVcpu<typename M::Vcpu> &&
+                       requires(M& vm, GuestRegion const& region, unsigned index, unsigned apic_id, Claim const& irq,
+                                GuestAddress address, std::uint8_t width, std::uint64_t value) {
+                         // Makes a region of the monitor's memory guest RAM; `slot` numbers regions from 0.
+                         { vm.map(index, region) } -> std::same_as<Result<>>;
+                         // `index` counts from 0, the boot processor; the APIC id is what interrupts are sent to.
+                         { vm.create_vcpu(index, apic_id) } -> std::same_as<Result<typename M::Vcpu>>;
+                         // The line of an interrupt claim, with its trigger mode.
+                         { vm.connect(irq) } -> std::same_as<Result<IrqLine>>;
+                         // Whether MWAIT waits in the guest, without an exit, and may be shown to it.
+                         { vm.waits_in_guest() } -> std::same_as<bool>;
+                         // A descriptor that becomes readable when the guest writes `value` there, or an error.
+                         { vm.doorbell(address, width, value) } -> std::same_as<Result<int>>;
+                       };
 
 /// A way to run guests: checks itself when opened, then makes virtual machines.
 template <class H>

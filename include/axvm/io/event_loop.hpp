@@ -74,6 +74,9 @@ class EventLoop {
     return {};
   }
 
+  /// The thread, which is started.
+  [[nodiscard]] ::pthread_t handle() const { return thread_.handle(); }
+
   /// Ends the thread after the callback it is in; no callback runs any more when this returns.
   void stop() {
     if (!thread_.joinable()) return;

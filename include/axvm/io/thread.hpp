@@ -23,6 +23,8 @@ class Thread {
   }
   /// Whether it was started and not joined yet.
   [[nodiscard]] bool joinable() const { return runs_; }
+  /// What the system calls it; it must be joinable.
+  [[nodiscard]] ::pthread_t handle() const { return handle_; }
   /// Waits for its end.
   void join() {
     ::pthread_join(handle_, nullptr);

@@ -12,15 +12,28 @@
 namespace axvm::inline v1 {
 
 /// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what every device that is
-/// there says of itself, in the machine's order. Returns the address of the RSDP.
+/// there says of itself, in the machine's order. With a plan that has several NUMA nodes, the guest is told of them.
+/// `regions` are its RAM. Returns the address of the RSDP.
 template <class BoardType>
 Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& memory, AddressMap const& map,
-                                          unsigned vcpus) {
+                                          std::span<const GuestRegion> regions, Topology const& topology,
+                                          PlacementPlan const* plan) {
   using Composed = typename BoardType::Composition;
-  std::vector<acpi::Processor> processors(vcpus);
-  for (unsigned i = 0; i < vcpus; ++i) processors[i].apic_id = Topology::apic_id(i);
+  std::vector<acpi::Processor> processors(topology.vcpus);
+  for (unsigned i = 0; i < topology.vcpus; ++i) processors[i].apic_id = topology.apic_id(i);
   acpi::Platform platform;
   platform.processors = processors;
+  std::vector<acpi::NodeMemory> node_memory;
+  if (plan != nullptr && plan->guest_has_nodes()) {
+    for (unsigned i = 0; i < topology.vcpus; ++i) processors[i].proximity_domain = plan->vcpus[i].guest_node;
+    for_each_node_memory(*plan, regions, [&node_memory](std::size_t node, GuestRegion const& part) {
+      node_memory.push_back(
+          {.proximity_domain = static_cast<std::uint32_t>(node), .base = part.base, .size = part.size});
+    });
+    platform.memory = node_memory;
+    platform.nodes = static_cast<std::uint32_t>(plan->nodes.size());
+    platform.distances = plan->distances.span();
+  }
   platform.local_apic = map.local_apic;
   platform.io_apic = map.io_apic;
   platform.overrides = {};  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own

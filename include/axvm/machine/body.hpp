@@ -93,6 +93,17 @@ class MachineBody {
     return std::unexpected(combine(errors));
   }
 
+  [[gnu::cold]] Result<> place(PlacementPlan const& plan) {
+    if (state() != MachineState::Loading)
+      return failure(ErrorCode::InvalidState, text<1023>("place a machine that is ", name_of(state())),
+                     "place it between create() and load()");
+    if (plan.vcpus.size() != config_.vcpus)
+      return failure(ErrorCode::InvalidArgument,
+                     text<1023>("place a machine of ", config_.vcpus, " vCPUs by a plan for ", plan.vcpus.size()));
+    plan_ = std::make_unique<PlacementPlan>(plan);
+    return {};
+  }
+
   template <class Loader>
   Result<> load(Loader loader) {
     if (!may_follow(state(), MachineState::Loaded)) return enter(MachineState::Loaded);
@@ -104,6 +115,8 @@ class MachineBody {
     for (;;) {
       if (auto entered = enter(MachineState::Running); !entered) return std::unexpected(entered.error());
       auto ran = loop_.start();
+      if (ran && plan_ != nullptr && !plan_->io_cpus.empty())
+        ran = set_affinity(loop_.handle(), "the I/O thread", plan_->io_cpus);
       if (ran)
         ran = processors_.run(
             config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
@@ -215,6 +228,7 @@ class MachineBody {
 
   Result<> build_parts() {
     if (auto cleared = ram_.clear(); !cleared) return cleared;
+    if (auto bound = bind_to_nodes(); !bound) return bound;
     const VmPlan plan{.interrupts = Composed::has_interrupts,
                       .pit = offloads(Offload::Pit),
                       .vcpus = config_.vcpus,
@@ -230,6 +244,30 @@ class MachineBody {
     if (auto devices = build_devices(); !devices) return devices;
     if (auto vcpus = build_vcpus(); !vcpus) return vcpus;
     return load_guest();
+  }
+
+  /// Before anything is touched: memory that exists is not moved.
+  [[gnu::cold]] Result<> bind_to_nodes() {
+    Result<> bound;
+    if (plan_ == nullptr) return bound;
+    for_each_node_memory(*plan_, ram_.regions(), [&](std::size_t index, GuestRegion const& part) {
+      GuestNodePlacement const& node = plan_->nodes[index];
+      if (bound && node.binding != MemoryBinding::None)
+        bound = bind_memory({part.host, part.size}, node.host_node, node.binding);
+    });
+    return bound;
+  }
+
+  /// How the guest's processors are arranged: a package for each of its NUMA nodes. `packages` is where the result
+  /// keeps them.
+  Topology topology(std::span<std::uint8_t, PlacementPlan::max_vcpus> packages) const {
+    Topology topology{.vcpus = config_.vcpus};
+    if (plan_ == nullptr) return topology;
+    topology.threads_per_core = plan_->threads_per_core;
+    if (!plan_->guest_has_nodes()) return topology;
+    for (unsigned i = 0; i < config_.vcpus; ++i) packages[i] = static_cast<std::uint8_t>(plan_->vcpus[i].guest_node);
+    topology.package_of = packages.first(config_.vcpus);
+    return topology;
   }
 
   /// Whether a device of the list hands this work to the hypervisor.
@@ -293,13 +331,14 @@ class MachineBody {
   Result<> build_vcpus() {
     auto supported = hypervisor_.supported_cpuid();
     if (!supported) return std::unexpected(supported.error());
-    const Topology topology{.vcpus = config_.vcpus};
+    std::array<std::uint8_t, PlacementPlan::max_vcpus> packages;
+    const Topology arranged = topology(packages);
     for (unsigned index = 0; index < config_.vcpus; ++index) {
-      auto vcpu = vm_->create_vcpu(index);
+      auto vcpu = vm_->create_vcpu(index, arranged.apic_id(index));
       if (!vcpu) return std::unexpected(vcpu.error());
       CpuidTable table = *supported;
       Profile::guest_cpuid(
-          table, {.topology = topology, .index = index, .use = config_.cpu_use, .mwait = vm_->waits_in_guest()});
+          table, {.topology = arranged, .index = index, .use = config_.cpu_use, .mwait = vm_->waits_in_guest()});
       if (auto set = vcpu->set_cpuid(table); !set) return set;
       processors_.add(std::move(*vcpu), index, counters_[index]);
     }
@@ -309,7 +348,9 @@ class MachineBody {
   Result<> load_guest() {
     boot::Context context{.memory = ram_.memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
     if constexpr (Profile::platform == Platform::Pc) {
-      auto rsdp = write_machine_tables(board_, ram_.memory(), Profile::address_map, config_.vcpus);
+      std::array<std::uint8_t, PlacementPlan::max_vcpus> packages;
+      auto rsdp = write_machine_tables(board_, ram_.memory(), Profile::address_map, ram_.regions(), topology(packages),
+                                       plan_.get());
       if (!rsdp) return std::unexpected(rsdp.error());
       context.rsdp = *rsdp;
     }
@@ -324,6 +365,10 @@ class MachineBody {
   /// One processor's life in the guest, on its own thread.
   void run_vcpu(Processor<Vcpu>& processor) {
     unblock_kick_signal(config_.kick_signal);
+    if (auto settled = settle(processor.index); !settled) {
+      if (!unsettled_.exchange(true)) settle_error_ = settled.error();
+      return request(Action::Fail);
+    }
     std::uint32_t code = 0;
     bool entered = false;
     while (request_.load(std::memory_order_relaxed) == Action::Continue) [[likely]] {
@@ -345,6 +390,17 @@ class MachineBody {
     }
   }
 
+  /// Gives a vCPU's thread, the calling one, its host CPUs and its priority.
+  [[gnu::cold]] Result<> settle(unsigned index) {
+    if (plan_ == nullptr && config_.realtime == 0) return {};
+    const Text<15> name = text<15>("vCPU ", index);
+    if (plan_ != nullptr)
+      if (const CpuSet cpus = plan_->affinity(index); !cpus.empty())
+        if (auto set = set_affinity(::pthread_self(), name.view(), cpus); !set) return set;
+    if (config_.realtime == 0) return {};
+    return make_realtime(::pthread_self(), name.view(), static_cast<int>(config_.realtime));
+  }
+
   void become_failed() {
     state_.store(MachineState::Failed, std::memory_order_release);
     stop_requested_ = false;
@@ -352,6 +408,7 @@ class MachineBody {
 
   [[gnu::cold]] Result<End> fail() {
     become_failed();
+    if (unsettled_.exchange(false)) return std::unexpected(settle_error_);
     Processor<Vcpu>* processor = failed_.exchange(nullptr);
     if (processor == nullptr) return failure(ErrorCode::Hypervisor, "run the guest: a device ended it with an error");
     return failure(ErrorCode::Hypervisor, processor->vcpu.describe_failure());
@@ -386,6 +443,9 @@ class MachineBody {
   [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
   std::optional<Error> doorbell_error_;
+  std::unique_ptr<PlacementPlan> plan_;
+  Error settle_error_;  ///< of the first thread that set unsettled_
+  std::atomic<bool> unsettled_{false};
   Processors<Vcpu> processors_;
   KeptLoader loader_;
   std::atomic<MachineState> state_{MachineState::Loading};

@@ -8,6 +8,7 @@
 #include <axvm/compose/regions.hpp>
 #include <axvm/observe/json_writer.hpp>
 #include <axvm/observe/notation.hpp>
+#include <axvm/observe/plan_text.hpp>
 
 namespace axvm::inline v1 {
 
@@ -89,6 +90,10 @@ inline void json_device(JsonWriter& json, Description const& machine, std::size_
         });
       });
     });
+    if (machine.placement != nullptr) {
+      json.key("placement");
+      plan_json(json, *machine.placement);
+    }
   });
   return json.str();
 }

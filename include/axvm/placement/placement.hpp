@@ -9,5 +9,4 @@
 #include <axvm/placement/node_choice.hpp>
 #include <axvm/placement/options.hpp>
 #include <axvm/placement/plan.hpp>
-#include <axvm/placement/plan_text.hpp>
 #include <axvm/placement/topology.hpp>

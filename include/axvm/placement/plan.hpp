@@ -130,7 +130,8 @@ class Planner {
       const std::uint64_t room = survey_.memory[group.node];
       MemoryBinding binding = wanted[group.node] > room ? MemoryBinding::Preferred : MemoryBinding::Strict;
       if (survey_.host.nodes.size() == 1 || !survey_.has_memory[group.node]) binding = MemoryBinding::None;
-      plan_.nodes.add({on.number, static_cast<unsigned>(group.vcpus.size()), group.memory, binding});
+      plan_.nodes.add(
+          {on.number, static_cast<unsigned>(group.vcpus.size()), group.memory, binding, on.cpus & allowed_.cpus});
     }
     for (std::size_t n = 0; n < wanted.size(); ++n) {
       if (wanted[n] == 0) continue;
@@ -212,15 +213,6 @@ class Planner {
 [[nodiscard]] inline Result<PlacementPlan> plan_placement(HostTopology const& host, AllowedHost const& allowed,
                                                           PlacementRequest const& request) {
   return detail::Planner(host, allowed, request).plan();
-}
-
-/// The host CPUs that the thread of a vCPU may run on.
-[[nodiscard]] inline CpuSet affinity_of(VcpuPlacement const& vcpu, HostTopology const& host,
-                                        AllowedHost const& allowed) {
-  CpuSet set = host.online();
-  if (vcpu.cpu) set = CpuSet::range(*vcpu.cpu, *vcpu.cpu);
-  else if (HostNode const* node = vcpu.node ? host.node(*vcpu.node) : nullptr; node != nullptr) set = node->cpus;
-  return set & allowed.cpus;
 }
 
 }  // namespace axvm::inline v1

@@ -135,7 +135,7 @@ class Vm {
       : script_(std::move(script)), recorder_(std::move(recorder)) {}
 
   [[nodiscard]] Result<> map(unsigned, GuestRegion const&) { return {}; }
-  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index) {
+  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index, unsigned) {
     return Vcpu(index == 0 ? script_ : std::shared_ptr<Script const>(), recorder_);
   }
   [[nodiscard]] Result<IrqLine> connect(Claim const& irq) {

@@ -57,8 +57,8 @@ class Vm {
     return call(KVM_SET_USER_MEMORY_REGION, &memory, "map guest memory");
   }
 
-  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index) {
-    Descriptor vcpu(::ioctl(descriptor_.get(), KVM_CREATE_VCPU, index));
+  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index, unsigned apic_id) {
+    Descriptor vcpu(::ioctl(descriptor_.get(), KVM_CREATE_VCPU, apic_id));
     if (!vcpu) return std::unexpected(failed(text<80>("create vCPU ", index)).error());
     void* shared = ::mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.get(), 0);
     if (shared == MAP_FAILED) return std::unexpected(failed(text<80>("map the state of vCPU ", index)).error());

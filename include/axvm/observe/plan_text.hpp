@@ -4,9 +4,9 @@
 #include <string>
 
 #include <axvm/core/placement_plan.hpp>
-#include <axvm/observe/describe_text.hpp>
 #include <axvm/observe/json_writer.hpp>
 #include <axvm/observe/notation.hpp>
+#include <axvm/observe/text_table.hpp>
 
 namespace axvm::inline v1 {
 
