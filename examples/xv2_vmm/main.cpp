@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include <axvm/axvm.hpp>
@@ -25,9 +26,13 @@ void say(axvm::Severity severity, std::string_view message) {
                static_cast<int>(message.size()), message.data(), axvm::RawTerminal::active() ? "\r\n" : "\n");
 }
 
-int fail(axvm::Error const& error) {
+constexpr int host_misfit = 3;  // exit status
+
+int fail(axvm::Error error) {
+  const bool misfit = error.code == axvm::ErrorCode::HostMismatch;
+  if (misfit) error.hint.append(error.hint.empty() ? "" : "; ").append("--check-host lists everything");
   say(error.severity, axvm::describe(error));
-  return error.code == axvm::ErrorCode::HostMismatch ? 3 : 1;
+  return misfit ? host_misfit : 1;
 }
 
 /// The signals that ask for an end, handled one after the other on a thread of their own. Blocks them in the calling
@@ -91,6 +96,8 @@ axvm::Result<std::unique_ptr<axvm::PlacementPlan>> plan(Xv2::Config const& confi
   return nullptr;
 }
 
+bool print(std::string const& text) { return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0; }
+
 /// Prints the machine and starts nothing.
 int describe(Xv2::Config const& config, xv2::Options const& options) {
   std::string_view const format = options.describe;
@@ -101,8 +108,14 @@ int describe(Xv2::Config const& config, xv2::Options const& options) {
   const std::string out = format == "json"  ? axvm::describe_json(machine)
                           : format == "svg" ? axvm::describe_svg(machine)
                                             : axvm::describe_text(machine);
-  const bool written = std::fputs(out.c_str(), stdout) >= 0 && std::fflush(stdout) == 0;
-  return written ? 0 : 1;
+  return print(out) ? 0 : 1;
+}
+
+/// Prints how this host fits the machine's profile.
+int check_host() {
+  const axvm::HostReport report = Xv2::host_report();
+  if (!print(axvm::describe_host(report))) return 1;
+  return report.fits() ? 0 : host_misfit;
 }
 
 /// Writes what the devices of a machine that has run are left with.
@@ -169,5 +182,6 @@ int main(int argc, char** argv) {
   const auto parsed = xv2::parse_options(argc, argv, axvm::machine_settings<Xv2>(config));
   if (int const* status = std::get_if<int>(&parsed)) return *status;
   xv2::Options const& options = std::get<xv2::Options>(parsed);
+  if (options.check_host) return check_host();
   return options.describe.empty() ? run(config, options) : describe(config, options);
 }

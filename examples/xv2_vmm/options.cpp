@@ -68,6 +68,7 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
       ->default_str("text")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->check(CLI::IsMember({"text", "json", "svg"}));
+  app.add_flag("--check-host", options.check_host, "print what the profile asks of this host and what was found; exit");
   app.add_flag("--write-config", write_config, "print a machine file of all settings as they are now and exit");
   app.add_option("--save-state", options.save_state,
                  "when the run has ended, write the state of all devices to this file")
@@ -100,8 +101,8 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   else errors.push_back(cmdline.error());
   if (auto pin = axvm::PinOption::parse(options.placement.pin); !pin) errors.push_back(pin.error());
   if (auto numa = axvm::NumaOption::parse(options.placement.numa); !numa) errors.push_back(numa.error());
-  if (options.guest.kernel.empty() && !write_config && options.describe.empty() && !flags.given("kernel") &&
-      in_file.empty())
+  const bool boots = !write_config && !options.check_host && options.describe.empty();
+  if (options.guest.kernel.empty() && boots && !flags.given("kernel") && in_file.empty())
     errors.push_back({.operation = "--kernel is missing", .hint = "name a bzImage, such as /boot/vmlinuz"});
   if (!errors.empty()) return reject(errors);
   if (!write_config) return options;

@@ -41,8 +41,9 @@ struct Options {
   Placement placement;
   axvm::boot::CommandLine cmdline;  ///< the whole kernel command line
   unsigned verbose = 0;
-  std::string save_state;  ///< write the devices' state to this file when the run has ended; empty: do not
-  std::string describe;    ///< print the machine in this format ("text", "json", "svg") and end; empty: boot the guest
+  std::string save_state;   ///< write the devices' state to this file when the run has ended; empty: do not
+  bool check_host = false;  ///< print how this host fits the machine's profile and end
+  std::string describe;     ///< print the machine in this format ("text", "json", "svg") and end; empty: boot the guest
 };
 
 /// Reads the command line and the machine file it names into `machine`, the settings of a machine. An exit status

@@ -45,6 +45,12 @@ class Machine {
     return describe_composition<Composition>(config);
   }
 
+  /// How this host, or another one that `source` speaks of, fits the profile: every requirement with what was found.
+  /// Needs no hypervisor. `describe_host` makes a table of it.
+  [[nodiscard]] static HostReport host_report(HostSource const& source = this_host) {
+    return v1::host_report<typename Parts::Profile>(detect_host(source));
+  }
+
   /// Checks the settings and the host, opens what the devices need (all errors are reported together) and reserves the
   /// guest's memory. `host` is where devices get consoles and disks from; without one the machine uses this process's
   /// standard input and output and its files.

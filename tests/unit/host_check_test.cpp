@@ -24,10 +24,10 @@ HostFacts xeon_e5_2680_v2() {
           .vmx = true,
           .invariant_tsc = true,
           .x2apic = true,
-          .ept = true};
+          .ept = {true}};
 }
 
-Text<1023> unmet(HostFacts const& host) { return unmet_requirements(IvyBridgeXv2::host_requirements, host); }
+Text<1023> unmet(HostFacts const& host) { return host_report<IvyBridgeXv2>(host).missing(); }
 
 /// A KVM of a test: a version and what it lacks.
 struct PlayedKvm {
@@ -50,7 +50,7 @@ TEST_CASE("host check: a newer Xeon in a cloud misses the processor, EPT unless 
   HostFacts host = xeon_e5_2680_v2();
   host.brand = "Intel(R) Xeon(R) Processor @ 2.60GHz";
   host.model = 0x8f;
-  host.ept = std::nullopt;
+  host.ept = {};
   CHECK(unmet(host) ==
         "Intel Ivy Bridge-EP (family 6, model 0x3e) (GenuineIntel family 6, model 0x8f), EPT (not reported by KVM)");
 }
@@ -69,7 +69,7 @@ TEST_CASE("host check: on an AMD processor everything that is missing stands in 
 
 TEST_CASE("host check: a nested host without EPT misses EPT and only that") {
   HostFacts host = xeon_e5_2680_v2();
-  host.ept = false;
+  host.ept = {false};
   CHECK(unmet(host) == "EPT (absent)");
 }
 
@@ -98,9 +98,40 @@ TEST_CASE("host check: each requirement alone is noticed, all together stand in 
   }
 }
 
-TEST_CASE("host check: profiles that ask nothing are met by anything") {
-  CHECK(unmet_requirements(Portable::host_requirements, HostFacts{}).empty());
-  CHECK(unmet_requirements(Bare::host_requirements, HostFacts{}).empty());
+TEST_CASE("host check: what is optional is no reason to refuse a host, and what is required is no option") {
+  const HostReport report = host_report<IvyBridgeXv2>(xeon_e5_2680_v2());
+  CHECK(report.fits());
+  CHECK(report.missing_optional() ==
+        "TSC scaling (not reported by KVM), APICv (not reported by KVM), posted interrupts (not reported by KVM), "
+        "1 GiB pages (absent)");
+  HostFacts host = xeon_e5_2680_v2();
+  host.tsc_scaling = host.apicv = host.posted_interrupts = host.nested_gib_pages = {true, "kvm_intel"};
+  host.gib_pages = true;
+  CHECK(host_report<IvyBridgeXv2>(host).missing_optional().empty());
+  host.x2apic = false;
+  CHECK_FALSE(host_report<IvyBridgeXv2>(host).fits());
+  CHECK(host_report<IvyBridgeXv2>(host).missing_optional().empty());
+}
+
+TEST_CASE("host check: findings stand in the order of the profile, met or not") {
+  constexpr HostFacts nothing{};
+  constexpr HostReport report = host_report<IvyBridgeXv2>(nothing);
+  static_assert(report.size() == 9 && !report.fits());
+  static_assert(report[1].name == "VT-x" && !report[1].optional && !report[1].met);
+  static_assert(report[5].name == "TSC scaling" && report[5].optional && !report[5].met);
+  CHECK(report[5].found == "not reported by KVM");
+  const HostReport real = host_report<IvyBridgeXv2>(xeon_e5_2680_v2());
+  CHECK(real[0].met);
+  CHECK(real[0].found == "GenuineIntel family 6, model 0x3e");
+  CHECK(real[2].found == "present");
+  CHECK(real.profile == IvyBridgeXv2::name);
+}
+
+TEST_CASE("host check: profiles that demand nothing are met by anything") {
+  CHECK(host_report<Portable>(HostFacts{}).fits());
+  CHECK(host_report<Portable>(HostFacts{}).missing().empty());
+  CHECK(host_report<Bare>(HostFacts{}).fits());
+  CHECK(host_report<Bare>(HostFacts{}).size() == 0);
 }
 
 TEST_CASE("host check: what is detected here is what the kernel says of the first processor") {

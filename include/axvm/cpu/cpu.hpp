@@ -3,6 +3,8 @@
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/guest_debug.hpp>
 #include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/host_report.hpp>
+#include <axvm/cpu/host_requirement.hpp>
 #include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/ivy_bridge_xv2.hpp>
 #include <axvm/cpu/paging.hpp>

@@ -8,46 +8,40 @@
 
 namespace axvm::inline v1 {
 
+/// Whether the host has something that CPUID alone does not tell. Nothing known is not the same as absent.
+struct HostAbility {
+  std::optional<bool> present{};  ///< nothing where nobody says
+  std::string_view source{};      ///< who says so: "kvm_intel", "IA32_VMX_EPT_VPID_CAP"; empty: it follows from CPUID
+};
+
 /// What is known of the machine the monitor runs on; gathered once, checked against a profile's requirements.
 struct HostFacts {
-  Text<12> vendor;      ///< "GenuineIntel", "AuthenticAMD" (CPUID leaf 0)
-  Text<48> brand;       ///< CPUID leaves 0x80000002 to 4
+  Text<12> vendor{};    ///< "GenuineIntel", "AuthenticAMD" (CPUID leaf 0)
+  Text<48> brand{};     ///< CPUID leaves 0x80000002 to 4, without spaces in front
   unsigned family = 0;  ///< with the extended family added ([intel/vol2] CPUID, figure 3-6)
   unsigned model = 0;   ///< with the extended model
   unsigned stepping = 0;
+  unsigned physical_bits = 0;  ///< width of a physical address, CPUID.80000008H:EAX[7:0]; 0: not told
   bool vmx = false;            ///< CPUID.1:ECX.VMX
+  bool vmx_locked = false;     ///< the firmware turned VMX off ([intel/vol3] IA32_FEATURE_CONTROL); false where unknown
+  bool svm = false;            ///< CPUID.80000001H:ECX.SVM ([amd/vol3] E.4.2)
   bool invariant_tsc = false;  ///< CPUID.80000007H:EDX[8]
   bool x2apic = false;         ///< CPUID.1:ECX[21]
-  std::optional<bool> ept;     ///< whether KVM uses extended page tables; nothing where KVM does not say
+  bool gib_pages = false;      ///< CPUID.80000001H:EDX[26], pages of 1 GiB in page tables of the processor's own
+  bool is_guest = false;       ///< CPUID.1:ECX[31], a hypervisor is below
+  Text<12> hypervisor{};       ///< its signature, "KVMKVMKVM" (CPUID leaf 0x40000000); empty where it has none
+
+  // Of KVM where its module says what it uses, else of the processor.
+  HostAbility ept{};                 ///< extended page tables (VT-x)
+  HostAbility npt{};                 ///< nested page tables (SVM)
+  HostAbility unrestricted_guest{};  ///< real mode without emulation; SVM always has it
+  HostAbility nested_gib_pages{};    ///< pages of 1 GiB in EPT or NPT
+  HostAbility tsc_scaling{};         ///< a guest's TSC may have a frequency of its own
+  HostAbility apicv{};               ///< the processor's local APIC of a guest: APICv of Intel, AVIC of AMD
+  HostAbility posted_interrupts{};   ///< interrupts reach a running guest without an exit
+
+  /// Whether the processor can run guests: VT-x or SVM.
+  [[nodiscard]] constexpr bool virtualises() const { return (vmx && !vmx_locked) || svm; }
 };
-
-/// One thing a profile demands of its host.
-struct HostRequirement {
-  std::string_view name;  ///< as the report prints it
-  bool (*met)(HostFacts const&) = nullptr;
-  Text<80> (*found)(HostFacts const&) = nullptr;  ///< what there is instead
-};
-
-namespace detail {
-constexpr Text<80> yes_no(bool yes) { return yes ? "present" : "absent"; }
-}  // namespace detail
-
-/// The requirements that profiles share, each written once.
-namespace requirement {
-inline constexpr HostRequirement vt_x{"VT-x", [](HostFacts const& host) { return host.vmx; },
-                                      [](HostFacts const& host) { return detail::yes_no(host.vmx); }};
-inline constexpr HostRequirement ept{
-    "EPT", [](HostFacts const& host) { return host.ept == true; },
-    [](HostFacts const& host) { return host.ept ? detail::yes_no(*host.ept) : Text<80>("not reported by KVM"); }};
-inline constexpr HostRequirement invariant_tsc{
-    "invariant TSC", [](HostFacts const& host) { return host.invariant_tsc; },
-    [](HostFacts const& host) { return detail::yes_no(host.invariant_tsc); }};
-inline constexpr HostRequirement x2apic{"x2APIC", [](HostFacts const& host) { return host.x2apic; },
-                                        [](HostFacts const& host) { return detail::yes_no(host.x2apic); }};
-inline constexpr HostRequirement ivy_bridge_ep{
-    "Intel Ivy Bridge-EP (family 6, model 0x3e)",
-    [](HostFacts const& host) { return host.vendor == "GenuineIntel" && host.family == 6 && host.model == 0x3e; },
-    [](HostFacts const& host) { return text<80>(host.vendor, " family ", host.family, ", model ", Hex{host.model}); }};
-}  // namespace requirement
 
 }  // namespace axvm::inline v1

@@ -7,15 +7,23 @@
 
 namespace axvm::inline v1 {
 
-/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, takes up to 20 vCPUs, shows its
+/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, uses what
+/// else KVM finds there, takes up to 20 vCPUs, shows its
 /// guest this processor and nothing newer, and is a PC. [intel/e5v2]
 struct IvyBridgeXv2 {
   static constexpr std::string_view name = "Xv2 (Xeon E5-2680 v2)";
   static constexpr unsigned max_vcpus = 20;
   static constexpr Platform platform = Platform::Pc;
   static constexpr AddressMap address_map{};
-  static constexpr std::array host_requirements{requirement::ivy_bridge_ep, requirement::vt_x, requirement::ept,
-                                                requirement::invariant_tsc, requirement::x2apic};
+  static constexpr std::array host_requirements{requirement::ivy_bridge_ep,
+                                                requirement::vt_x,
+                                                requirement::ept,
+                                                requirement::invariant_tsc,
+                                                requirement::x2apic,
+                                                requirement::optional(requirement::tsc_scaling),
+                                                requirement::optional(requirement::apicv),
+                                                requirement::optional(requirement::posted_interrupts),
+                                                requirement::optional(requirement::gib_pages)};
 
   /// Throughput: a core for each vCPU before any is shared, memory beside it.
   static constexpr PlacementPolicy placement{};

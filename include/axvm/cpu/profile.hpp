@@ -7,7 +7,7 @@
 #include <axvm/core/address_map.hpp>
 #include <axvm/core/placement_plan.hpp>
 #include <axvm/cpu/cpuid.hpp>
-#include <axvm/cpu/host_facts.hpp>
+#include <axvm/cpu/host_requirement.hpp>
 #include <axvm/cpu/paravirt.hpp>
 #include <axvm/cpu/topology.hpp>
 

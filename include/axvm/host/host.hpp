@@ -5,5 +5,6 @@
 #include <axvm/host/detect.hpp>
 #include <axvm/host/device_lock.hpp>
 #include <axvm/host/flat_code.hpp>
+#include <axvm/host/host_source.hpp>
 #include <axvm/host/kick.hpp>
 #include <axvm/host/linux_boot.hpp>

@@ -187,9 +187,11 @@ class MachineBody {
   }
 
   Result<> check_host() {
-    const Text<1023> unmet = unmet_requirements(Profile::host_requirements, detect_host());
-    if (unmet.empty()) return {};
-    const auto message = text<1023>("the profile ", Profile::name, " does not fit this host: ", unmet);
+    const HostReport report = host_report<Profile>(detect_host());
+    if (const auto lacks = report.missing_optional(); !lacks.empty())
+      log_(Severity::Info, text<1023>("this host lacks, and the profile ", Profile::name, " does without: ", lacks));
+    if (report.fits()) return {};
+    const auto message = text<1023>("the profile ", Profile::name, " does not fit this host: ", report.missing());
     if (config_.host_check == HostCheck::warn) {
       log_(Severity::Warning, message);
       return {};

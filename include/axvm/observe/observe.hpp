@@ -1,5 +1,6 @@
 #pragma once
 
+#include <axvm/observe/describe_host.hpp>
 #include <axvm/observe/describe_json.hpp>
 #include <axvm/observe/describe_svg.hpp>
 #include <axvm/observe/describe_text.hpp>
