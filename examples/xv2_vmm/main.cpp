@@ -96,6 +96,7 @@ axvm::Result<std::unique_ptr<axvm::PlacementPlan>> plan(Xv2::Config const& confi
   return nullptr;
 }
 
+/// Writes to standard output; whether that worked.
 bool print(std::string const& text) { return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0; }
 
 /// Prints the machine and starts nothing.
