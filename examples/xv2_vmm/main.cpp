@@ -48,7 +48,8 @@ class EndSignals {
   EndSignals(EndSignals const&) = delete;
   EndSignals& operator=(EndSignals const&) = delete;
 
-  /// The first signal asks the guest to power off, the next one stops the machine.
+  /// The first signal asks the guest to power off, the next one stops the machine. Before there is a guest, the first
+  /// one does.
   void watch(Xv2& machine) {
     thread_ = std::thread([this, &machine] {
       bool asked = false;
@@ -56,7 +57,8 @@ class EndSignals {
         int signal = 0;
         ::sigwait(&set_, &signal);
         if (signal == wake) continue;  // ours, or somebody else's: leaving_ tells
-        if (asked) {
+        const axvm::MachineState state = machine.state();
+        if (asked || state == axvm::MachineState::Loading || state == axvm::MachineState::Loaded) {
           forced_ = signal;
           machine.stop();
         } else {
@@ -89,8 +91,12 @@ class EndSignals {
 
 /// Where the machine runs, as asked for. What nobody asked for is no reason not to start.
 axvm::Result<std::unique_ptr<axvm::PlacementPlan>> plan(Xv2::Config const& config, xv2::Options const& options) {
+  using axvm::MemoryBacking;
+  const std::uint64_t page_size = config.memory_backing == MemoryBacking::hugetlb_1g   ? axvm::GiB
+                                  : config.memory_backing == MemoryBacking::hugetlb_2m ? 2 * axvm::MiB
+                                                                                       : 0;
   auto planned =
-      xv2::plan(options.placement, config.vcpus, config.memory, 0, Xv2::Composition::CpuProfileType::placement);
+      xv2::plan(options.placement, config.vcpus, config.memory, page_size, Xv2::Composition::CpuProfileType::placement);
   if (planned || options.placement.pin != "auto" || options.placement.numa != "auto") return planned;
   say(axvm::Severity::Warning, axvm::describe(planned.error()));
   return nullptr;
@@ -98,6 +104,36 @@ axvm::Result<std::unique_ptr<axvm::PlacementPlan>> plan(Xv2::Config const& confi
 
 /// Writes to standard output; whether that worked.
 bool print(std::string const& text) { return std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0; }
+
+/// Shows on a terminal how far the host is with finding the guest's memory.
+class PrefaultMeter {
+ public:
+  [[nodiscard]] axvm::MemoryProgress progress() {
+    return {this, [](void* self, std::uint64_t done, std::uint64_t total) {
+              auto& meter = *static_cast<PrefaultMeter*>(self);
+              done == total ? meter.clear() : meter.show(static_cast<unsigned>(done / (total / 100 + 1)));
+              return true;
+            }};
+  }
+
+  /// Takes away what it showed.
+  void clear() {
+    if (shown_ != nothing) std::fputs("\r\033[K", stderr);
+    shown_ = nothing;
+  }
+
+ private:
+  static constexpr unsigned nothing = 101;
+
+  void show(unsigned percent) {
+    if (!terminal_ || percent == shown_) return;
+    shown_ = percent;
+    std::fprintf(stderr, "\rxv2_vmm: guest memory: %u %%", percent);
+  }
+
+  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
+  unsigned shown_ = nothing;
+};
 
 /// Prints the machine and starts nothing.
 int describe(Xv2::Config const& config, xv2::Options const& options) {
@@ -157,14 +193,21 @@ int run(Xv2::Config config, xv2::Options const& options) {
   auto linux_boot = axvm::LinuxBoot::open(
       {.kernel = options.guest.kernel, .initrd = options.guest.initrd, .cmdline = std::string(options.cmdline)});
   if (!linux_boot) return fail(linux_boot.error());
-  if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
+  PrefaultMeter meter;
+  machine->watch_prefault(meter.progress());
+  signals.watch(*machine);
+  const auto loaded = machine->load(std::move(*linux_boot));
+  meter.clear();
+  if (!loaded) {
+    signals.unwatch();
+    return fail(loaded.error());
+  }
 
   // Where nobody reads the keys, they stay the terminal's: Ctrl-C then ends the monitor.
   std::optional<axvm::RawTerminal> terminal;
   if (config.of<axvm::Uart8250>().enabled) terminal.emplace(STDIN_FILENO);
   if (axvm::RawTerminal::active())
     host.console.on_leave = {&*machine, [](void* self) { static_cast<Xv2*>(self)->stop(); }};
-  signals.watch(*machine);
   const auto end = machine->run();
   signals.unwatch();
   terminal.reset();

@@ -96,6 +96,12 @@ class Machine {
   [[nodiscard]] MachineState state() const { return body_->state(); }
   /// Guest memory, checked.
   [[nodiscard]] GuestMemory memory() const { return body_->memory(); }
+  /// Guest memory as the host has it: regions, and the pages behind them (`backing()`, `describe()`).
+  [[nodiscard]] GuestRam const& ram() const { return body_->guest_ram().ram(); }
+
+  /// Has `progress.step` called while `load`, or a reset, makes memory present (Config::prefault, Config::mlock); on
+  /// the thread that loads or runs. When it answers false the machine stops, as `stop()` from another thread makes it.
+  void watch_prefault(MemoryProgress progress) { body_->guest_ram().watcher = progress; }
   /// A processor of a machine that is loaded and not running.
   [[nodiscard]] Vcpu& vcpu(unsigned index = 0) { return body_->vcpu(index); }
   /// What a processor counted since it was loaded; any time.

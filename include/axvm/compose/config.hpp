@@ -10,6 +10,7 @@
 #include <axvm/compose/diagnostics.hpp>
 #include <axvm/core/field.hpp>
 #include <axvm/core/units.hpp>
+#include <axvm/cpu/memory_backing.hpp>
 #include <axvm/cpu/paravirt.hpp>
 
 namespace axvm::inline v1 {
@@ -51,8 +52,11 @@ inline typename D::Config no_config{};
 /// `Xv2::Config config{.memory = 4_GiB, .vcpus = 4}; config.of<VirtioBlk>().path = "disk.img";`
 template <class List>
 struct MachineConfig {
-  std::uint64_t memory = 512 * MiB;          ///< guest RAM in bytes; a multiple of 4 KiB, at least 1 MiB
-  unsigned vcpus = 1;                        ///< 1 to the profile's max_vcpus
+  std::uint64_t memory = 512 * MiB;                         ///< guest RAM in bytes; a multiple of 4 KiB, at least 1 MiB
+  MemoryBacking memory_backing = MemoryBacking::automatic;  ///< the pages behind it; what is named here must be had
+  bool mlock = false;     ///< whether all of it stays in the host's RAM, from the start
+  bool prefault = false;  ///< whether the host finds all of it at the start, in place of when the guest touches it
+  unsigned vcpus = 1;     ///< 1 to the profile's max_vcpus
   HostCheck host_check = HostCheck::strict;  ///< what happens on a host that the profile does not fit
   CpuUse cpu_use = CpuUse::shared;           ///< whether each vCPU has a processor of the host for itself
   unsigned realtime = 0;                     ///< priority of vCPU threads (SCHED_FIFO), 1 to 99; 0: ordinary threads
@@ -87,6 +91,9 @@ template <class List>
 inline constexpr auto machine_fields = axvm::fields(
     field<&MachineConfig<List>::memory>{
         .help = "guest memory", .unit = "bytes", .alias = 'm', .min = MiB, .multiple_of = 4 * KiB},
+    field<&MachineConfig<List>::memory_backing>{.help = "host pages behind guest memory"},
+    field<&MachineConfig<List>::mlock>{.help = "keep all guest memory in the host's RAM, from the start"},
+    field<&MachineConfig<List>::prefault>{.help = "find pages for all guest memory at the start"},
     field<&MachineConfig<List>::vcpus>{.help = "virtual CPUs", .alias = 'c', .min = 1},
     field<&MachineConfig<List>::host_check>{.help = "on a host that does not fit the CPU profile, refuse or go on"},
     field<&MachineConfig<List>::cpu_use>{

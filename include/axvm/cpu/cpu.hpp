@@ -7,6 +7,7 @@
 #include <axvm/cpu/host_requirement.hpp>
 #include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/ivy_bridge_xv2.hpp>
+#include <axvm/cpu/memory_backing.hpp>
 #include <axvm/cpu/paging.hpp>
 #include <axvm/cpu/paravirt.hpp>
 #include <axvm/cpu/portable.hpp>

@@ -68,7 +68,7 @@ inline constexpr std::uint32_t TOPOLOGY = 0xb;              ///< extended topolo
 inline constexpr std::uint32_t XSAVE = 0xd;                 ///< processor extended state
 inline constexpr std::uint32_t TOPOLOGY_V2 = 0x1f;          ///< V2 extended topology enumeration
 inline constexpr std::uint32_t POWER = 0x8000'0007;         ///< [amd/vol3] E.4.6; invariant TSC
-inline constexpr std::uint32_t AMD_SIZES = 0x8000'0008;     ///< [amd/vol3] E.4.7; number of cores
+inline constexpr std::uint32_t AMD_SIZES = 0x8000'0008;     ///< [amd/vol3] E.4.7; address widths, number of cores
 inline constexpr std::uint32_t AMD_CACHES = 0x8000'001d;    ///< [amd/vol3] E.4.15; cache properties
 inline constexpr std::uint32_t AMD_TOPOLOGY = 0x8000'001e;  ///< [amd/vol3] E.4.16; extended APIC id
 
@@ -85,5 +85,11 @@ inline constexpr std::uint32_t POWER_EDX_INVARIANT_TSC = 1u << 8;
 inline constexpr std::uint32_t XSAVE1_EAX_XSAVEC = 1u << 1;
 inline constexpr std::uint32_t XSAVE1_EAX_XSAVES = 1u << 3;
 }  // namespace cpuid
+
+/// The width of physical addresses that a table tells; 36 where it does not ([intel/vol3] 4.1.4).
+constexpr unsigned physical_bits(CpuidTable& table) {
+  CpuidEntry const* leaf = table.find(cpuid::AMD_SIZES);
+  return leaf == nullptr || (leaf->eax & 0xff) == 0 ? 36 : leaf->eax & 0xff;
+}
 
 }  // namespace axvm::inline v1

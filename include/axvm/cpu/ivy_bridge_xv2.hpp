@@ -3,13 +3,13 @@
 #include <array>
 
 #include <axvm/cpu/ivy_bridge_cpuid.hpp>
+#include <axvm/cpu/memory_backing.hpp>
 #include <axvm/cpu/profile.hpp>
 
 namespace axvm::inline v1 {
 
-/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, uses what
-/// else KVM finds there, takes up to 20 vCPUs, shows its
-/// guest this processor and nothing newer, and is a PC. [intel/e5v2]
+/// The Xeon E5-2680 v2 (Ivy Bridge-EP, 10 cores, 20 threads): refuses any other host, uses what else KVM finds there,
+/// takes up to 20 vCPUs, shows its guest this processor and nothing newer, and is a PC. [intel/e5v2]
 struct IvyBridgeXv2 {
   static constexpr std::string_view name = "Xv2 (Xeon E5-2680 v2)";
   static constexpr unsigned max_vcpus = 20;
@@ -27,6 +27,8 @@ struct IvyBridgeXv2 {
 
   /// Throughput: a core for each vCPU before any is shared, memory beside it.
   static constexpr PlacementPolicy placement{};
+  static constexpr std::array memory_order{MemoryBacking::hugetlb_1g, MemoryBacking::hugetlb_2m, MemoryBacking::thp,
+                                           MemoryBacking::small};
 
   static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
     const bool same_vendor = has_vendor(table, ivy_bridge::VENDOR);

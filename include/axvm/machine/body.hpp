@@ -16,38 +16,13 @@
 #include <axvm/hv/kvm/kvm.hpp>
 #include <axvm/io/io.hpp>
 #include <axvm/machine/acpi_tables.hpp>
+#include <axvm/machine/kept_loader.hpp>
+#include <axvm/machine/machine_memory.hpp>
+#include <axvm/machine/machine_place.hpp>
 #include <axvm/machine/processors.hpp>
 #include <axvm/memory/memory.hpp>
 
 namespace axvm::inline v1::detail {
-
-/// The guest's loader, of whatever type; called once per start of the guest and never on an exit.
-class KeptLoader {
- public:
-  KeptLoader() = default;
-  KeptLoader(KeptLoader const&) = delete;
-  KeptLoader& operator=(KeptLoader const&) = delete;
-  ~KeptLoader() {
-    if (loader_ != nullptr) drop_(loader_);
-  }
-
-  template <class Loader>
-  void keep(Loader loader) {
-    auto* const kept = new Loader(std::move(loader));
-    if (loader_ != nullptr) drop_(loader_);
-    loader_ = kept;
-    call_ = [](void* self, boot::Context const& context) {
-      return Result<EntryState>((*static_cast<Loader*>(self))(context));
-    };
-    drop_ = [](void* self) { delete static_cast<Loader*>(self); };
-  }
-  Result<EntryState> operator()(boot::Context const& context) { return call_(loader_, context); }
-
- private:
-  void* loader_ = nullptr;
-  Result<EntryState> (*call_)(void*, boot::Context const&) = nullptr;
-  void (*drop_)(void*) = nullptr;
-};
 
 /// The parts of a machine and how they fit together. Not movable: devices and threads hold addresses of its members.
 template <class Profile, class DeviceList, class HandlerList, class H>
@@ -81,27 +56,22 @@ class MachineBody {
     if (config_.kick_signal == 0) config_.kick_signal = default_kick_signal();
     note(install_kick_signal(config_.kick_signal));
     note(loop_.open());
-    auto ram = GuestRam::reserve(config_.memory, Profile::address_map);
-    if (ram) ram_ = std::move(*ram);
-    else errors.push_back(ram.error());
+    note(memory_.template reserve<Profile>(config_, hypervisor_));
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       cell.config = boost::hana::at_c<I>(config_.devices);
       if constexpr (HasResources<typename std::remove_cvref_t<decltype(cell)>::DeviceType>) note(cell.open(host_));
       owners_[I] = {&loop_, LockReference::to(cell.lock())};
     });
-    if (errors.empty()) return {};
-    return std::unexpected(combine(errors));
+    if (!errors.empty()) return std::unexpected(combine(errors));
+    log_(Severity::Info, detail::sentence({"guest memory: ", memory_.ram().describe()}));
+    return {};
   }
 
   [[gnu::cold]] Result<> place(PlacementPlan const& plan) {
     if (state() != MachineState::Loading)
       return failure(ErrorCode::InvalidState, text<1023>("place a machine that is ", name_of(state())),
                      "place it between create() and load()");
-    if (plan.vcpus.size() != config_.vcpus)
-      return failure(ErrorCode::InvalidArgument,
-                     text<1023>("place a machine of ", config_.vcpus, " vCPUs by a plan for ", plan.vcpus.size()));
-    plan_ = std::make_unique<PlacementPlan>(plan);
-    return {};
+    return place_.take(plan, config_.vcpus);
   }
 
   template <class Loader>
@@ -115,8 +85,7 @@ class MachineBody {
     for (;;) {
       if (auto entered = enter(MachineState::Running); !entered) return std::unexpected(entered.error());
       auto ran = loop_.start();
-      if (ran && plan_ != nullptr && !plan_->io_cpus.empty())
-        ran = set_affinity(loop_.handle(), "the I/O thread", plan_->io_cpus);
+      if (ran) ran = place_.settle_io(loop_.handle());
       if (ran)
         ran = processors_.run(
             config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
@@ -160,7 +129,8 @@ class MachineBody {
   }
 
   [[nodiscard]] MachineState state() const { return state_.load(std::memory_order_acquire); }
-  [[nodiscard]] GuestMemory memory() const { return ram_.memory(); }
+  [[nodiscard]] GuestMemory memory() const { return memory_.ram().memory(); }
+  [[nodiscard]] MachineMemory& guest_ram() { return memory_; }
   [[nodiscard]] Vcpu& vcpu(unsigned index) { return processors_[index].vcpu; }
   [[nodiscard]] VcpuCounters const& counters(unsigned index) const { return counters_[index]; }
   [[nodiscard]] BoardType& board() { return board_; }
@@ -229,8 +199,8 @@ class MachineBody {
   }
 
   Result<> build_parts() {
-    if (auto cleared = ram_.clear(); !cleared) return cleared;
-    if (auto bound = bind_to_nodes(); !bound) return bound;
+    if (auto renewed = memory_.renew(stop_requested_, place_); !renewed) return renewed;
+    if (stop_requested_) request_.store(Action::Stop);
     const VmPlan plan{.interrupts = Composed::has_interrupts,
                       .pit = offloads(Offload::Pit),
                       .vcpus = config_.vcpus,
@@ -241,35 +211,11 @@ class MachineBody {
     if (!vm) return std::unexpected(vm.error());
     vm_.emplace(std::move(*vm));
     unsigned slot = 0;
-    for (GuestRegion const& region : ram_.regions())
+    for (GuestRegion const& region : memory_.ram().regions())
       if (auto mapped = vm_->map(slot++, region); !mapped) return mapped;
     if (auto devices = build_devices(); !devices) return devices;
     if (auto vcpus = build_vcpus(); !vcpus) return vcpus;
     return load_guest();
-  }
-
-  /// Before anything is touched: memory that exists is not moved.
-  [[gnu::cold]] Result<> bind_to_nodes() {
-    Result<> bound;
-    if (plan_ == nullptr) return bound;
-    for_each_node_memory(*plan_, ram_.regions(), [&](std::size_t index, GuestRegion const& part) {
-      GuestNodePlacement const& node = plan_->nodes[index];
-      if (bound && node.binding != MemoryBinding::None)
-        bound = bind_memory({part.host, part.size}, node.host_node, node.binding);
-    });
-    return bound;
-  }
-
-  /// How the guest's processors are arranged: a package for each of its NUMA nodes. `packages` is where the result
-  /// keeps them.
-  Topology topology(std::span<std::uint8_t, PlacementPlan::max_vcpus> packages) const {
-    Topology topology{.vcpus = config_.vcpus};
-    if (plan_ == nullptr) return topology;
-    topology.threads_per_core = plan_->threads_per_core;
-    if (!plan_->guest_has_nodes()) return topology;
-    for (unsigned i = 0; i < config_.vcpus; ++i) packages[i] = static_cast<std::uint8_t>(plan_->vcpus[i].guest_node);
-    topology.package_of = packages.first(config_.vcpus);
-    return topology;
   }
 
   /// Whether a device of the list hands this work to the hypervisor.
@@ -300,7 +246,7 @@ class MachineBody {
   Result<> connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context) {
     doorbell_error_.reset();
     doorbell_owners_[index] = {this, &owners_[index], claims};
-    context.memory = ram_.memory();
+    context.memory = memory();
     context.events = EventLoop::events_of(owners_[index]);
     context.log = log_;
     context.machine = {this, [](void* self, Action action) { static_cast<MachineBody*>(self)->request(action); }};
@@ -333,14 +279,13 @@ class MachineBody {
   Result<> build_vcpus() {
     auto supported = hypervisor_.supported_cpuid();
     if (!supported) return std::unexpected(supported.error());
-    std::array<std::uint8_t, PlacementPlan::max_vcpus> packages;
-    const Topology arranged = topology(packages);
+    const MachineTopology topology(config_.vcpus, place_.plan());
     for (unsigned index = 0; index < config_.vcpus; ++index) {
-      auto vcpu = vm_->create_vcpu(index, arranged.apic_id(index));
+      auto vcpu = vm_->create_vcpu(index, topology.get().apic_id(index));
       if (!vcpu) return std::unexpected(vcpu.error());
       CpuidTable table = *supported;
       Profile::guest_cpuid(
-          table, {.topology = arranged, .index = index, .use = config_.cpu_use, .mwait = vm_->waits_in_guest()});
+          table, {.topology = topology.get(), .index = index, .use = config_.cpu_use, .mwait = vm_->waits_in_guest()});
       if (auto set = vcpu->set_cpuid(table); !set) return set;
       processors_.add(std::move(*vcpu), index, counters_[index]);
     }
@@ -348,11 +293,11 @@ class MachineBody {
   }
 
   Result<> load_guest() {
-    boot::Context context{.memory = ram_.memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
+    boot::Context context{.memory = memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
     if constexpr (Profile::platform == Platform::Pc) {
-      std::array<std::uint8_t, PlacementPlan::max_vcpus> packages;
-      auto rsdp = write_machine_tables(board_, ram_.memory(), Profile::address_map, ram_.regions(), topology(packages),
-                                       plan_.get());
+      const MachineTopology topology(config_.vcpus, place_.plan());
+      auto rsdp = write_machine_tables(board_, memory(), Profile::address_map, memory_.ram().regions(), topology.get(),
+                                       place_.plan());
       if (!rsdp) return std::unexpected(rsdp.error());
       context.rsdp = *rsdp;
     }
@@ -367,7 +312,7 @@ class MachineBody {
   /// One processor's life in the guest, on its own thread.
   void run_vcpu(Processor<Vcpu>& processor) {
     unblock_kick_signal(config_.kick_signal);
-    if (auto settled = settle(processor.index); !settled) {
+    if (auto settled = place_.settle(processor.index, config_.realtime); !settled) {
       if (!unsettled_.exchange(true)) settle_error_ = settled.error();
       return request(Action::Fail);
     }
@@ -390,17 +335,6 @@ class MachineBody {
       processor.vcpu.interrupt();
       (void)processor.vcpu.run();
     }
-  }
-
-  /// Gives a vCPU's thread, the calling one, its host CPUs and its priority.
-  [[gnu::cold]] Result<> settle(unsigned index) {
-    if (plan_ == nullptr && config_.realtime == 0) return {};
-    const Text<15> name = text<15>("vCPU ", index);
-    if (plan_ != nullptr)
-      if (const CpuSet cpus = plan_->affinity(index); !cpus.empty())
-        if (auto set = set_affinity(::pthread_self(), name.view(), cpus); !set) return set;
-    if (config_.realtime == 0) return {};
-    return make_realtime(::pthread_self(), name.view(), static_cast<int>(config_.realtime));
   }
 
   void become_failed() {
@@ -436,7 +370,7 @@ class MachineBody {
   Host host_;
   H hypervisor_;
   Log log_;
-  GuestRam ram_;
+  MachineMemory memory_;
   EventLoop loop_;
   std::array<EventLoop::Owner, Composed::List::count> owners_{};
   std::array<DoorbellOwner, Composed::List::count> doorbell_owners_{};
@@ -445,7 +379,7 @@ class MachineBody {
   [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
   std::optional<Error> doorbell_error_;
-  std::unique_ptr<PlacementPlan> plan_;
+  MachinePlace place_;
   Error settle_error_;  ///< of the first thread that set unsettled_
   std::atomic<bool> unsettled_{false};
   Processors<Vcpu> processors_;

@@ -28,6 +28,12 @@ class Mapping {
   [[nodiscard]] std::size_t size() const { return size_; }
   explicit operator bool() const { return address_ != nullptr; }
 
+  /// Gives it up without unmapping it.
+  void release() {
+    address_ = nullptr;
+    size_ = 0;
+  }
+
  private:
   std::byte* address_ = nullptr;
   std::size_t size_ = 0;

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <pthread.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include <axvm/core/core.hpp>
+#include <axvm/cpu/cpu.hpp>
+#include <axvm/host/host.hpp>
+
+namespace axvm::inline v1::detail {
+
+/// Where on its host a machine runs: nowhere in particular until there is a plan.
+class MachinePlace {
+ public:
+  [[gnu::cold]] Result<> take(PlacementPlan const& plan, unsigned vcpus) {
+    if (plan.vcpus.size() != vcpus)
+      return failure(ErrorCode::InvalidArgument,
+                     text<1023>("place a machine of ", vcpus, " vCPUs by a plan for ", plan.vcpus.size()));
+    plan_ = std::make_unique<PlacementPlan>(plan);
+    return {};
+  }
+  /// Null without one.
+  [[nodiscard]] PlacementPlan const* plan() const { return plan_.get(); }
+
+  /// Binds RAM to its nodes. Before anything is touched: pages that exist are not moved.
+  [[gnu::cold]] Result<> bind(std::span<const GuestRegion> regions) const {
+    Result<> bound;
+    if (plan_ == nullptr) return bound;
+    for_each_node_memory(*plan_, regions, [&](std::size_t index, GuestRegion const& part) {
+      GuestNodePlacement const& node = plan_->nodes[index];
+      if (bound && node.binding != MemoryBinding::None)
+        bound = bind_memory({part.host, part.size}, node.host_node, node.binding);
+    });
+    return bound;
+  }
+
+  /// Gives the thread of vCPU `index`, the calling one, its host CPUs and its priority (0: none).
+  [[gnu::cold]] Result<> settle(unsigned index, unsigned realtime) const {
+    if (plan_ == nullptr && realtime == 0) return {};
+    const Text<15> name = text<15>("vCPU ", index);
+    if (plan_ != nullptr)
+      if (const CpuSet cpus = plan_->affinity(index); !cpus.empty())
+        if (auto set = set_affinity(::pthread_self(), name.view(), cpus); !set) return set;
+    return realtime == 0 ? Result<>{} : make_realtime(::pthread_self(), name.view(), static_cast<int>(realtime));
+  }
+  /// The same for the thread that does the devices' I/O.
+  [[gnu::cold]] Result<> settle_io(::pthread_t thread) const {
+    if (plan_ == nullptr || plan_->io_cpus.empty()) return {};
+    return set_affinity(thread, "the I/O thread", plan_->io_cpus);
+  }
+
+ private:
+  std::unique_ptr<PlacementPlan> plan_;
+};
+
+/// How the guest's processors are arranged: a package for each of its NUMA nodes.
+class MachineTopology {
+ public:
+  MachineTopology(unsigned vcpus, PlacementPlan const* plan) : topology_{.vcpus = vcpus} {
+    if (plan == nullptr) return;
+    topology_.threads_per_core = plan->threads_per_core;
+    if (!plan->guest_has_nodes()) return;
+    for (unsigned i = 0; i < vcpus; ++i) package_of_[i] = static_cast<std::uint8_t>(plan->vcpus[i].guest_node);
+    topology_.package_of = std::span(package_of_).first(vcpus);
+  }
+  MachineTopology(MachineTopology const&) = delete;
+  MachineTopology& operator=(MachineTopology const&) = delete;
+
+  [[nodiscard]] Topology const& get() const { return topology_; }
+
+ private:
+  Topology topology_;
+  std::array<std::uint8_t, PlacementPlan::max_vcpus> package_of_{};
+};
+
+}  // namespace axvm::inline v1::detail
