@@ -422,7 +422,7 @@ TEST_CASE("memory backing: a machine reports what it got, prefaults when it load
   };
   auto machine = make();
   REQUIRE(machine);
-  CHECK(said == "guest memory: 8 MiB of small pages\n");
+  CHECK(said.ends_with("guest memory: 8 MiB of small pages\n"));  // behind what there is to say of the host
   CHECK(present(machine->ram()) == 0);
   REQUIRE(machine->load(nothing));
   CHECK(present(machine->ram()) == 8_MiB);
