@@ -31,7 +31,7 @@ class MachineMemory {
   /// `stop` is set, which a watcher that has enough of it sets, too.
   [[gnu::cold]] Result<> renew(std::atomic<bool>& stop, MachinePlace const& place) {
     if (auto cleared = ram_.clear(); !cleared) return cleared;
-    if (auto bound = place.bind(ram_.regions()); !bound) return bound;
+    if (auto bound = place.bind(ram_); !bound) return bound;
     stop_ = &stop;
     return ram_.populate({this, [](void* self, std::uint64_t done, std::uint64_t total) {
                             auto& memory = *static_cast<MachineMemory*>(self);

@@ -9,6 +9,7 @@
 #include <axvm/core/core.hpp>
 #include <axvm/cpu/cpu.hpp>
 #include <axvm/host/host.hpp>
+#include <axvm/memory/memory.hpp>
 
 namespace axvm::inline v1::detail {
 
@@ -26,13 +27,12 @@ class MachinePlace {
   [[nodiscard]] PlacementPlan const* plan() const { return plan_.get(); }
 
   /// Binds RAM to its nodes. Before anything is touched: pages that exist are not moved.
-  [[gnu::cold]] Result<> bind(std::span<const GuestRegion> regions) const {
+  [[gnu::cold]] Result<> bind(GuestRam const& ram) const {
     Result<> bound;
     if (plan_ == nullptr) return bound;
-    for_each_node_memory(*plan_, regions, [&](std::size_t index, GuestRegion const& part) {
-      GuestNodePlacement const& node = plan_->nodes[index];
-      if (bound && node.binding != MemoryBinding::None)
-        bound = bind_memory({part.host, part.size}, node.host_node, node.binding);
+    for_each_node_memory(*plan_, ram.regions(), [&](std::size_t index, GuestRegion const& part) {
+      for (BackedRange const& backed : ram.backing())
+        if (bound) bound = bind_part(plan_->nodes[index], part, backed);
     });
     return bound;
   }
@@ -53,6 +53,24 @@ class MachinePlace {
   }
 
  private:
+  /// Binds what `part` and `backed` have in common. A page has one node: one that two nodes share goes to the first.
+  /// Pages of a pool are reserved on whatever node has them; bound strictly, the guest would be killed by touching one
+  /// that its own node does not have.
+  static Result<> bind_part(GuestNodePlacement const& node, GuestRegion const& part, BackedRange const& backed) {
+    const GuestAddress first = backed.range.base, last = first + backed.range.size;
+    auto clamp = [&](GuestAddress at) {
+      if (at <= first) return first;
+      if (at >= last) return last;
+      const std::uint64_t page = is_hugetlb(backed.backing) ? page_size(backed.backing) : 1;
+      const GuestAddress up = first + align_down(at - first + (page - 1), page);
+      return up < last ? up : last;
+    };
+    const GuestAddress begin = clamp(part.base), end = clamp(part.base + part.size);
+    if (begin == end || node.binding == MemoryBinding::None) return {};
+    const MemoryBinding binding = is_hugetlb(backed.backing) ? MemoryBinding::Preferred : node.binding;
+    return bind_memory({backed.range.host + (begin - first), end - begin}, node.host_node, binding);
+  }
+
   std::unique_ptr<PlacementPlan> plan_;
 };
 
