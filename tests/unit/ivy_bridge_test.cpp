@@ -166,6 +166,14 @@ TEST_CASE("ivy_bridge: on a processor of another vendor no hypercall is offered"
   CHECK(leaf(same, FEATURES).eax == (always | when_shared));
 }
 
+TEST_CASE("ivy_bridge: what another hypervisor offers is left alone") {
+  CpuidTable host = everything("GenuineIntel");
+  host.find(0x4000'0000)->ebx = 0x7263'694d;  // "Micr"
+  CpuidTable table = shown(host, {.use = CpuUse::dedicated});
+  CHECK(leaf(table, kvm_cpuid::FEATURES).eax == ~0u);
+  CHECK(leaf(table, kvm_cpuid::FEATURES).edx == ~0u);
+}
+
 TEST_CASE("ivy_bridge: MWAIT is shown only where it waits in the guest") {
   CpuidTable without = shown(everything("GenuineIntel"), {.use = CpuUse::dedicated});
   CHECK((leaf(without, 1).ecx & cpuid::ECX_MONITOR) == 0);

@@ -16,6 +16,7 @@ enum class CpuUse : std::uint8_t {
 /// What KVM offers its guests beyond a processor, as CPUID tells them ([linux/kvm-cpuid]).
 namespace kvm_cpuid {
 inline constexpr std::uint32_t SIGNATURE = 0x4000'0000;
+inline constexpr std::uint32_t SIGNATURE_EBX = 0x4b4d'564b;  ///< "KVMK", of "KVMKVMKVM"
 inline constexpr std::uint32_t FEATURES = 0x4000'0001;
 
 inline constexpr std::uint32_t CLOCKSOURCE = 1u << 0;
@@ -48,6 +49,8 @@ inline constexpr std::uint32_t by_hypercall = PV_UNHALT | PV_SEND_IPI | PV_SCHED
 /// one of the host's processor: the other one is replaced by KVM in the guest's code at its first use, which a kernel
 /// with write-protected code does not survive. Leaves of other hypervisors are not touched.
 constexpr void apply_paravirt(CpuidTable& table, CpuUse use, bool may_call) {
+  CpuidEntry const* signature = table.find(kvm_cpuid::SIGNATURE);
+  if (signature == nullptr || signature->ebx != kvm_cpuid::SIGNATURE_EBX) return;
   CpuidEntry* leaf = table.find(kvm_cpuid::FEATURES);
   if (leaf == nullptr) return;
   std::uint32_t wanted = kvm_cpuid::always;
