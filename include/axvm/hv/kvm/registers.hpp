@@ -2,7 +2,6 @@
 
 #include <linux/kvm.h>
 
-#include <tuple>
 #include <type_traits>
 
 #include <axvm/cpu/registers.hpp>
@@ -14,81 +13,93 @@ namespace axvm::kvm::inline v1 {
 
 namespace detail {
 
-/// A register of ours and the same one of KVM's, as pointers to members.
-template <class Ours, class Theirs>
-struct Same {
-  Ours ours;
-  Theirs theirs;
+/// What is done with each pair: ours into KVM's.
+struct ToKvm {
+  template <class Ours, class Theirs>
+  constexpr void operator()(Ours const& ours, Theirs& theirs) const {
+    if constexpr (std::is_class_v<Ours>) for_each_pair(ours, theirs, *this);
+    else theirs = static_cast<Theirs>(ours);
+  }
 };
 
-/// What a structure of ours has in common with KVM's.
-template <class Ours>
-inline constexpr auto common = nullptr;
+/// What is done with each pair: KVM's into ours.
+struct FromKvm {
+  template <class Ours, class Theirs>
+  constexpr void operator()(Ours& ours, Theirs const& theirs) const {
+    if constexpr (std::is_class_v<Ours>) for_each_pair(ours, theirs, *this);
+    else ours = static_cast<Ours>(theirs);
+  }
+};
 
-template <>
-inline constexpr auto common<GeneralRegisters> = [] {
-  using Ours = GeneralRegisters;
-  using Theirs = kvm_regs;
-  return std::tuple{
-      Same{&Ours::rax, &Theirs::rax}, Same{&Ours::rbx, &Theirs::rbx}, Same{&Ours::rcx, &Theirs::rcx},
-      Same{&Ours::rdx, &Theirs::rdx}, Same{&Ours::rsi, &Theirs::rsi}, Same{&Ours::rdi, &Theirs::rdi},
-      Same{&Ours::rsp, &Theirs::rsp}, Same{&Ours::rbp, &Theirs::rbp}, Same{&Ours::r8, &Theirs::r8},
-      Same{&Ours::r9, &Theirs::r9},   Same{&Ours::r10, &Theirs::r10}, Same{&Ours::r11, &Theirs::r11},
-      Same{&Ours::r12, &Theirs::r12}, Same{&Ours::r13, &Theirs::r13}, Same{&Ours::r14, &Theirs::r14},
-      Same{&Ours::r15, &Theirs::r15}, Same{&Ours::rip, &Theirs::rip}, Same{&Ours::rflags, &Theirs::rflags}};
-}();
+/// Whether these are the two structures, either of which is constant when it is only read.
+template <class Ours, class Theirs, class A, class B>
+concept Pair = std::is_same_v<std::remove_const_t<A>, Ours> && std::is_same_v<std::remove_const_t<B>, Theirs>;
 
-template <>
-inline constexpr auto common<SegmentRegister> = [] {
-  using Ours = SegmentRegister;
-  using Theirs = kvm_segment;
-  return std::tuple{Same{&Ours::selector, &Theirs::selector},
-                    Same{&Ours::base, &Theirs::base},
-                    Same{&Ours::limit, &Theirs::limit},
-                    Same{&Ours::type, &Theirs::type},
-                    Same{&Ours::s, &Theirs::s},
-                    Same{&Ours::dpl, &Theirs::dpl},
-                    Same{&Ours::present, &Theirs::present},
-                    Same{&Ours::avl, &Theirs::avl},
-                    Same{&Ours::l, &Theirs::l},
-                    Same{&Ours::db, &Theirs::db},
-                    Same{&Ours::g, &Theirs::g},
-                    Same{&Ours::unusable, &Theirs::unusable}};
-}();
+template <class A, class B, class Copy>
+  requires Pair<GeneralRegisters, kvm_regs, A, B>
+constexpr void for_each_pair(A& ours, B& theirs, Copy copy) {
+  copy(ours.rax, theirs.rax);
+  copy(ours.rbx, theirs.rbx);
+  copy(ours.rcx, theirs.rcx);
+  copy(ours.rdx, theirs.rdx);
+  copy(ours.rsi, theirs.rsi);
+  copy(ours.rdi, theirs.rdi);
+  copy(ours.rsp, theirs.rsp);
+  copy(ours.rbp, theirs.rbp);
+  copy(ours.r8, theirs.r8);
+  copy(ours.r9, theirs.r9);
+  copy(ours.r10, theirs.r10);
+  copy(ours.r11, theirs.r11);
+  copy(ours.r12, theirs.r12);
+  copy(ours.r13, theirs.r13);
+  copy(ours.r14, theirs.r14);
+  copy(ours.r15, theirs.r15);
+  copy(ours.rip, theirs.rip);
+  copy(ours.rflags, theirs.rflags);
+}
 
-template <>
-inline constexpr auto common<DescriptorTable> =
-    std::tuple{Same{&DescriptorTable::base, &kvm_dtable::base}, Same{&DescriptorTable::limit, &kvm_dtable::limit}};
+template <class A, class B, class Copy>
+  requires Pair<SegmentRegister, kvm_segment, A, B>
+constexpr void for_each_pair(A& ours, B& theirs, Copy copy) {
+  copy(ours.selector, theirs.selector);
+  copy(ours.base, theirs.base);
+  copy(ours.limit, theirs.limit);
+  copy(ours.type, theirs.type);
+  copy(ours.s, theirs.s);
+  copy(ours.dpl, theirs.dpl);
+  copy(ours.present, theirs.present);
+  copy(ours.avl, theirs.avl);
+  copy(ours.l, theirs.l);
+  copy(ours.db, theirs.db);
+  copy(ours.g, theirs.g);
+  copy(ours.unusable, theirs.unusable);
+}
+
+template <class A, class B, class Copy>
+  requires Pair<DescriptorTable, kvm_dtable, A, B>
+constexpr void for_each_pair(A& ours, B& theirs, Copy copy) {
+  copy(ours.base, theirs.base);
+  copy(ours.limit, theirs.limit);
+}
 
 /// Without TR, LDTR and the APIC base, for which the directions differ.
-template <>
-inline constexpr auto common<SystemRegisters> = [] {
-  using Ours = SystemRegisters;
-  using Theirs = kvm_sregs;
-  return std::tuple{Same{&Ours::cs, &Theirs::cs},   Same{&Ours::ds, &Theirs::ds},    Same{&Ours::es, &Theirs::es},
-                    Same{&Ours::fs, &Theirs::fs},   Same{&Ours::gs, &Theirs::gs},    Same{&Ours::ss, &Theirs::ss},
-                    Same{&Ours::gdt, &Theirs::gdt}, Same{&Ours::idt, &Theirs::idt},  Same{&Ours::cr0, &Theirs::cr0},
-                    Same{&Ours::cr2, &Theirs::cr2}, Same{&Ours::cr3, &Theirs::cr3},  Same{&Ours::cr4, &Theirs::cr4},
-                    Same{&Ours::cr8, &Theirs::cr8}, Same{&Ours::efer, &Theirs::efer}};
-}();
-
-template <class Ours, class Visit>
-constexpr void for_each_common(Visit const& visit) {
-  std::apply([&](auto const&... same) { (visit(same), ...); }, common<Ours>);
-}
-
-template <class Theirs, class Ours>
-constexpr void put(Ours const& ours, Theirs& theirs) {
-  if constexpr (std::is_class_v<Ours>)
-    for_each_common<Ours>([&](auto const& same) { put(ours.*same.ours, theirs.*same.theirs); });
-  else theirs = static_cast<Theirs>(ours);
-}
-
-template <class Ours, class Theirs>
-constexpr void get(Ours& ours, Theirs const& theirs) {
-  if constexpr (std::is_class_v<Ours>)
-    for_each_common<Ours>([&](auto const& same) { get(ours.*same.ours, theirs.*same.theirs); });
-  else ours = static_cast<Ours>(theirs);
+template <class A, class B, class Copy>
+  requires Pair<SystemRegisters, kvm_sregs, A, B>
+constexpr void for_each_pair(A& ours, B& theirs, Copy copy) {
+  copy(ours.cs, theirs.cs);
+  copy(ours.ds, theirs.ds);
+  copy(ours.es, theirs.es);
+  copy(ours.fs, theirs.fs);
+  copy(ours.gs, theirs.gs);
+  copy(ours.ss, theirs.ss);
+  copy(ours.gdt, theirs.gdt);
+  copy(ours.idt, theirs.idt);
+  copy(ours.cr0, theirs.cr0);
+  copy(ours.cr2, theirs.cr2);
+  copy(ours.cr3, theirs.cr3);
+  copy(ours.cr4, theirs.cr4);
+  copy(ours.cr8, theirs.cr8);
+  copy(ours.efer, theirs.efer);
 }
 
 }  // namespace detail
@@ -96,31 +107,31 @@ constexpr void get(Ours& ours, Theirs const& theirs) {
 /// The general registers as KVM takes them.
 constexpr kvm_regs to_kvm(GeneralRegisters const& from) {
   kvm_regs to{};
-  detail::put(from, to);
+  detail::for_each_pair(from, to, detail::ToKvm{});
   return to;
 }
 
 /// The general registers as KVM gives them.
 constexpr GeneralRegisters from_kvm(kvm_regs const& from) {
   GeneralRegisters to;
-  detail::get(to, from);
+  detail::for_each_pair(to, from, detail::FromKvm{});
   return to;
 }
 
 /// Puts the system registers into `to`, leaving what this project does not model (the APIC base, pending interrupts) as
 /// KVM had it, and TR and LDTR too unless they are present.
 constexpr void to_kvm(SystemRegisters const& from, kvm_sregs& to) {
-  detail::put(from, to);
-  if (from.tr.present) detail::put(from.tr, to.tr);
-  if (from.ldt.present) detail::put(from.ldt, to.ldt);
+  detail::for_each_pair(from, to, detail::ToKvm{});
+  if (from.tr.present) detail::for_each_pair(from.tr, to.tr, detail::ToKvm{});
+  if (from.ldt.present) detail::for_each_pair(from.ldt, to.ldt, detail::ToKvm{});
 }
 
 /// The system registers as KVM gives them.
 constexpr SystemRegisters from_kvm(kvm_sregs const& from) {
   SystemRegisters to;
-  detail::get(to, from);
-  detail::get(to.tr, from.tr);
-  detail::get(to.ldt, from.ldt);
+  detail::for_each_pair(to, from, detail::FromKvm{});
+  detail::for_each_pair(to.tr, from.tr, detail::FromKvm{});
+  detail::for_each_pair(to.ldt, from.ldt, detail::FromKvm{});
   to.apic_base = from.apic_base;
   return to;
 }
