@@ -13,6 +13,11 @@ class List {
   List() = default;
   List(List const&) = delete;
   List& operator=(List const&) = delete;
+  List(List&& other) noexcept : first_(std::exchange(other.first_, nullptr)) {}
+  List& operator=(List&& other) noexcept {
+    std::swap(first_, other.first_);
+    return *this;
+  }
   ~List() { clear(); }
 
   /// Builds an item at the end.

@@ -173,14 +173,16 @@ class Vcpu {
     if (!general_registers || !system_registers) return out.append("; registers unreadable");
     GeneralRegisters const& g = *general_registers;
     SystemRegisters const& s = *system_registers;
-    const std::pair<std::string_view, std::uint64_t> values[] = {
-        {"\n  rip ", g.rip},     {" rflags ", g.rflags}, {" rax ", g.rax},    {" rbx ", g.rbx},
-        {" rcx ", g.rcx},        {" rdx ", g.rdx},       {"\n  rsi ", g.rsi}, {" rdi ", g.rdi},
-        {" rsp ", g.rsp},        {" rbp ", g.rbp},       {" r8 ", g.r8},      {" r9 ", g.r9},
-        {"\n  r10 ", g.r10},     {" r11 ", g.r11},       {" r12 ", g.r12},    {" r13 ", g.r13},
-        {" r14 ", g.r14},        {" r15 ", g.r15},       {"\n  cr0 ", s.cr0}, {" cr2 ", s.cr2},
-        {" cr3 ", s.cr3},        {" cr4 ", s.cr4},       {" efer ", s.efer},  {" cs ", s.cs.selector},
-        {" cs.base ", s.cs.base}};
+    const struct {
+      std::string_view name;
+      std::uint64_t value;
+    } values[] = {{"\n  rip ", g.rip},     {" rflags ", g.rflags}, {" rax ", g.rax},    {" rbx ", g.rbx},
+                  {" rcx ", g.rcx},        {" rdx ", g.rdx},       {"\n  rsi ", g.rsi}, {" rdi ", g.rdi},
+                  {" rsp ", g.rsp},        {" rbp ", g.rbp},       {" r8 ", g.r8},      {" r9 ", g.r9},
+                  {"\n  r10 ", g.r10},     {" r11 ", g.r11},       {" r12 ", g.r12},    {" r13 ", g.r13},
+                  {" r14 ", g.r14},        {" r15 ", g.r15},       {"\n  cr0 ", s.cr0}, {" cr2 ", s.cr2},
+                  {" cr3 ", s.cr3},        {" cr4 ", s.cr4},       {" efer ", s.efer},  {" cs ", s.cs.selector},
+                  {" cs.base ", s.cs.base}};
     for (auto const& [name, value] : values) out.append(name).append_hex(value);
     return out;
   }

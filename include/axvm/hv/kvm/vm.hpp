@@ -8,10 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <memory>
-#include <vector>
 
 #include <axvm/core/guest_memory.hpp>
+#include <axvm/core/list.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/claims.hpp>
 #include <axvm/device/irq_line.hpp>
@@ -67,23 +66,17 @@ class Vm {
 
   /// An edge line writes an irqfd, which costs no lock of ours; a level line tells KVM both levels.
   [[nodiscard]] Result<IrqLine> connect(Claim const& irq) {
-    auto line = std::make_unique<Line>();
-    line->vm = descriptor_.get();
-    line->gsi = static_cast<std::uint32_t>(irq.base);
-    Line* const raw = line.get();
-    if (irq.trigger == Trigger::Level) {
-      lines_.push_back(std::move(line));
-      return IrqLine(raw, [](void* self, bool level) { static_cast<Line*>(self)->set_level(level); });
-    }
-    line->event = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    if (!line->event) return std::unexpected(failed("create an eventfd for an interrupt line").error());
+    Line& line = lines_.add(descriptor_.get(), static_cast<std::uint32_t>(irq.base));
+    if (irq.trigger == Trigger::Level)
+      return IrqLine(&line, [](void* self, bool level) { static_cast<Line*>(self)->set_level(level); });
+    line.event = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!line.event) return std::unexpected(failed("create an eventfd for an interrupt line").error());
     kvm_irqfd irqfd{};
-    irqfd.fd = static_cast<std::uint32_t>(line->event.get());
-    irqfd.gsi = line->gsi;
+    irqfd.fd = static_cast<std::uint32_t>(line.event.get());
+    irqfd.gsi = line.gsi;
     if (auto set = call(KVM_IRQFD, &irqfd, text<80>("connect interrupt line ", irq.base)); !set)
       return std::unexpected(set.error());
-    lines_.push_back(std::move(line));
-    return IrqLine(raw, [](void* self, bool level) {
+    return IrqLine(&line, [](void* self, bool level) {
       if (level) static_cast<Line*>(self)->edge();
     });
   }
@@ -98,15 +91,14 @@ class Vm {
     ioeventfd.fd = event.get();
     ioeventfd.flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
     if (auto set = call(KVM_IOEVENTFD, &ioeventfd, "register a doorbell"); !set) return std::unexpected(set.error());
-    doorbells_.push_back(std::move(event));
-    return doorbells_.back().get();
+    return doorbells_.add(std::move(event)).get();
   }
 
  private:
   struct Line {
     int vm = -1;
     std::uint32_t gsi = 0;
-    Descriptor event;
+    Descriptor event{};
 
     void edge() const {
       const std::uint64_t one = 1;
@@ -146,8 +138,8 @@ class Vm {
   std::size_t run_size_ = 0;
   bool all_hypercalls_ = false;
   bool waits_in_guest_ = false;
-  std::vector<std::unique_ptr<Line>> lines_;
-  std::vector<Descriptor> doorbells_;
+  List<Line> lines_;
+  List<Descriptor> doorbells_;
 };
 
 }  // namespace axvm::kvm::inline v1
