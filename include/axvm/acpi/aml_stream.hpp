@@ -34,7 +34,7 @@ class AmlStream {
     return {};
   }
   /// Records that something cannot be expressed; the first record stays.
-  constexpr void fail(std::string_view what) {
+  [[gnu::noinline, gnu::cold]] constexpr void fail(std::string_view what) {
     if (!fault_.empty()) return;
     fault_ = what;
     fault_object_ = object_.empty() ? std::string_view{"the root", 8} : object_.view();
@@ -46,7 +46,7 @@ class AmlStream {
   }
 
   /// One byte: an opcode, a flag, a raw field.
-  constexpr void byte(std::uint8_t value) { out_.put<std::uint8_t>(value); }
+  [[gnu::noinline, gnu::cold]] constexpr void byte(std::uint8_t value) { out_.put<std::uint8_t>(value); }
   /// The two bytes of an extended opcode, ExtOpPrefix first.
   constexpr void extended(std::uint8_t opcode) {
     byte(0x5b);
@@ -56,7 +56,7 @@ class AmlStream {
   constexpr void bytes(ConstBytes values) { out_.put_bytes(values); }
 
   /// An integer in its smallest encoding; all 64 bits set is Ones.
-  constexpr void integer(std::uint64_t value) {
+  [[gnu::noinline, gnu::cold]] constexpr void integer(std::uint64_t value) {
     if (value == 0) byte(0x00);                               // ZeroOp
     else if (value == 1) byte(0x01);                          // OneOp
     else if (value == ~std::uint64_t{0}) byte(0xff);          // OnesOp
@@ -77,7 +77,7 @@ class AmlStream {
   }
 
   /// A NameString.
-  constexpr void path(NamePath const& name) {
+  [[gnu::noinline, gnu::cold]] constexpr void path(NamePath const& name) {
     if (name.encoded().empty()) fail("the number of an instance has more digits than a name has room for");
     for (char c : name.encoded()) byte(static_cast<std::uint8_t>(c));
   }
@@ -96,7 +96,7 @@ class AmlStream {
   }
 
   /// A number in the encoding of a PkgLength, as the widths of fields have it: 0 to 0xfffffff.
-  constexpr void package_length(std::uint64_t value) {
+  [[gnu::noinline, gnu::cold]] constexpr void package_length(std::uint64_t value) {
     if (value > 0xfff'ffff) fail("a field is at most 0xfffffff bits wide");
     std::size_t width = value <= 0x3f ? 1 : value <= 0xfff ? 2 : value <= 0xf'ffff ? 3 : 4;
     std::size_t start = size();
@@ -119,7 +119,7 @@ class AmlStream {
     for (unsigned i = 0; i < width; ++i) byte(static_cast<std::uint8_t>(value >> (8 * i) & 0xff));
   }
 
-  constexpr void put_package_length(std::size_t at, std::uint64_t value, std::size_t width) {
+  [[gnu::noinline, gnu::cold]] constexpr void put_package_length(std::size_t at, std::uint64_t value, std::size_t width) {
     if (width == 1) {
       out_.overwrite(at, static_cast<std::uint8_t>(value));
       return;

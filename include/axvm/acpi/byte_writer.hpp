@@ -42,8 +42,8 @@ class ByteWriter {
     append(value);
   }
 
-  /// Appends bytes as they are.
-  constexpr void put_bytes(ConstBytes bytes) {
+  /// Appends bytes as they are. Tables are written once, long before anything is fast: a call for each field is enough.
+  [[gnu::noinline, gnu::cold]] constexpr void put_bytes(ConstBytes bytes) {
     for (std::byte byte : bytes) push(byte);
   }
 
@@ -75,7 +75,7 @@ class ByteWriter {
   constexpr void append(T const& value) {
     static_assert(std::endian::native == std::endian::little);
     static_assert(std::has_unique_object_representations_v<T>, "axvm: a structure with padding is not a table format");
-    for (std::byte byte : std::bit_cast<std::array<std::byte, sizeof(T)>>(value)) push(byte);
+    put_bytes(std::bit_cast<std::array<std::byte, sizeof(T)>>(value));
   }
   constexpr void push(std::byte byte) {
     if (size_ < capacity()) storage_[size_] = byte;
