@@ -20,7 +20,7 @@ static_assert(sizeof(Dsdt) == 36);
 /// Writes the DSDT: \_S5, the processors as ACPI0007 devices C000, C001, ... and what `devices(Aml&)` adds to \_SB.
 /// Returns its address, or why something in it cannot be expressed; missing room shows in `out` only.
 template <class Devices>
-constexpr Result<GuestAddress> write_dsdt(ByteWriter& out, Platform const& platform, Devices&& devices) {
+[[gnu::cold]] constexpr Result<GuestAddress> write_dsdt(ByteWriter& out, Platform const& platform, Devices&& devices) {
   Result<> status;
   // Revision 2 is what makes the guest's integers 64 bits wide.
   GuestAddress address = write_table(out, Dsdt{Header("DSDT", 2, platform.identity)}, [&] {

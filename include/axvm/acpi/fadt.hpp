@@ -116,7 +116,7 @@ static_assert(offsetof(Fadt, SCI_INT) == 46 && offsetof(Fadt, PM1a_EVT_BLK) == 5
               offsetof(Fadt, SLEEP_CONTROL_REG) == 244 && offsetof(Fadt, Hypervisor_Vendor_Identity) == 268);
 
 /// The FADT of a machine; `facs` and `dsdt` lie below 4 GiB.
-constexpr Fadt make_fadt(Platform const& platform, GuestAddress facs, GuestAddress dsdt) {
+[[gnu::cold]] constexpr Fadt make_fadt(Platform const& platform, GuestAddress facs, GuestAddress dsdt) {
   Fadt fadt;
   fadt.header = Header("FACP", 6, platform.identity);
   fadt.FIRMWARE_CTRL = static_cast<std::uint32_t>(facs);

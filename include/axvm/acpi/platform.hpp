@@ -85,7 +85,7 @@ struct Platform {
 };
 
 /// Whether tables can be made from it; the error names the field and the numbers.
-constexpr Result<> check(Platform const& platform) {
+[[gnu::cold]] constexpr Result<> check(Platform const& platform) {
   auto refuse = [](AnyText what) {
     return failure(ErrorCode::InvalidArgument, text<1023>("write ACPI tables: ", what));
   };

@@ -30,7 +30,8 @@ struct Tables {
 /// called once. Needs no guest memory and works in constant expressions. Errors: a platform that check() refuses, AML
 /// that cannot be expressed, tables larger than `storage` (with both sizes).
 template <class Devices>
-constexpr Result<Tables> build_tables(Bytes storage, GuestAddress base, Platform const& platform, Devices&& devices) {
+[[gnu::cold]] constexpr Result<Tables> build_tables(Bytes storage, GuestAddress base, Platform const& platform,
+                                                    Devices&& devices) {
   if (auto checked = check(platform); !checked) return std::unexpected(checked.error());
   if (!is_aligned(base, 16) || base > 4 * GiB || storage.size() > 4 * GiB - base)
     return failure(ErrorCode::OutOfRange, text<1023>("write ACPI tables at ", Hex{base}, ": ", Hex{storage.size()},
@@ -72,8 +73,8 @@ constexpr Result<Tables> build_tables(Bytes storage, GuestAddress base, Platform
 /// Writes all tables of a machine into guest RAM at `base`, at most `size` bytes; see build_tables(). 0xe0000 and
 /// 128 KiB are where a guest finds the RSDP by itself. The guest's memory map must not offer this range as free RAM.
 template <class Devices>
-Result<Tables> write_tables(GuestMemory const& memory, GuestAddress base, std::uint64_t size, Platform const& platform,
-                            Devices&& devices) {
+[[gnu::cold]] Result<Tables> write_tables(GuestMemory const& memory, GuestAddress base, std::uint64_t size,
+                                          Platform const& platform, Devices&& devices) {
   std::byte* storage = memory.at(base, size);
   if (storage == nullptr)
     return failure(ErrorCode::OutOfRange,

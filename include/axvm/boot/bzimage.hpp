@@ -68,7 +68,7 @@ class BzImage {
   std::string_view kernel_version_;
 };
 
-inline std::unexpected<Error> BzImage::not_a_bzimage(ConstBytes file, Text<127> const& why) {
+[[gnu::cold]] inline std::unexpected<Error> BzImage::not_a_bzimage(ConstBytes file, Text<127> const& why) {
   std::uint32_t magic = load<std::uint32_t>(file, 0).value_or(0);
   Text<511> hint = "give the compressed kernel that distributions install as /boot/vmlinuz-*";
   if (magic == 0x464c'457f) hint = "this is an ELF file (vmlinux?); give the bzImage that was made from it";
@@ -76,7 +76,7 @@ inline std::unexpected<Error> BzImage::not_a_bzimage(ConstBytes file, Text<127> 
   return failure(ErrorCode::BadImage, text<1023>("load kernel: not a bzImage: ", why), hint);
 }
 
-inline Result<SetupHeader> BzImage::read_header(ConstBytes file) {
+[[gnu::cold]] inline Result<SetupHeader> BzImage::read_header(ConstBytes file) {
   // Reading the first two sectors at once is what the protocol asks of loaders; no header reaches beyond them.
   if (file.size() < 2 * sector)
     return not_a_bzimage(file, text<127>("the file has ", file.size(), " bytes, at least ", 2 * sector, " are needed"));
@@ -104,7 +104,7 @@ inline Result<SetupHeader> BzImage::read_header(ConstBytes file) {
   return header;
 }
 
-inline std::string_view BzImage::read_version_text(ConstBytes setup, SetupHeader const& header) {
+[[gnu::cold]] inline std::string_view BzImage::read_version_text(ConstBytes setup, SetupHeader const& header) {
   std::size_t begin = header.kernel_version + sector;
   if (header.kernel_version == 0 || begin >= setup.size()) return {};
   std::string_view all(reinterpret_cast<char const*>(setup.data()) + begin, setup.size() - begin);
@@ -113,7 +113,7 @@ inline std::string_view BzImage::read_version_text(ConstBytes setup, SetupHeader
   return {all.data(), length};
 }
 
-inline Result<BzImage> BzImage::parse(ConstBytes file) {
+[[gnu::cold]] inline Result<BzImage> BzImage::parse(ConstBytes file) {
   Result<SetupHeader> header = read_header(file);
   if (!header) return std::unexpected(header.error());
   if ((header->loadflags & SetupHeader::LOADED_HIGH) == 0)

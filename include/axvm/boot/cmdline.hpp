@@ -24,7 +24,7 @@ constexpr Result<> check_command_line(std::string_view cmdline) {
 /// Joins the default command line and the text a user appends, one space between them, white space at the ends of both
 /// removed. The kernel lets the last of contradicting options win, so the user's text comes last.
 /// Fails with InvalidArgument on a zero byte in either, with OutOfRange when the result is longer than 4095 bytes.
-constexpr Result<CommandLine> join_command_line(std::string_view base, std::string_view appended) {
+[[gnu::cold]] constexpr Result<CommandLine> join_command_line(std::string_view base, std::string_view appended) {
   for (std::string_view part : {base, appended})
     if (Result<> checked = check_command_line(part); !checked) return std::unexpected(checked.error());
   auto is_white = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };

@@ -43,7 +43,7 @@ class E820Map {
 
   /// Gives `[base, base + size)` a type, whatever it was before. False, and nothing changed, when the range ends beyond
   /// 2^64 - 1 or the map would get more than `max_ranges` ranges. An empty range changes nothing.
-  [[nodiscard]] constexpr bool set(GuestAddress base, std::uint64_t size, E820Type type) {
+  [[nodiscard, gnu::cold]] constexpr bool set(GuestAddress base, std::uint64_t size, E820Type type) {
     if (size == 0) return true;
     auto end = checked_add(base, size);
     if (!end) return false;
@@ -88,7 +88,7 @@ inline constexpr GuestAddress extended_bios_data_area = 0x9'fc00;
 /// The address map of a machine: all its RAM, except what a PC has between the extended BIOS data area and 1 MiB, the
 /// ACPI tables, and the four pages that KVM keeps for itself in the device hole.
 /// Fails with InvalidArgument when the memory is in too many or impossible pieces.
-constexpr Result<E820Map> describe_memory(GuestMemory const& memory, AddressMap const& map) {
+[[gnu::cold]] constexpr Result<E820Map> describe_memory(GuestMemory const& memory, AddressMap const& map) {
   E820Map e820;
   bool fits = true;
   for (GuestRegion const& region : memory.regions())

@@ -26,7 +26,7 @@ constexpr std::uint64_t segment_descriptor(SegmentRegister const& segment) {
 
 /// The system registers of the first processor after reset, but with flat real-mode segments at the bottom of memory
 /// and `cs` at `code` ([intel/vol3] 10.1.1, table 10-1). `code` is below 1 MiB.
-constexpr SystemRegisters real_mode(GuestAddress code, AddressMap const& map) {
+[[gnu::cold]] constexpr SystemRegisters real_mode(GuestAddress code, AddressMap const& map) {
   SegmentRegister data{.limit = 0xffff, .type = 3, .s = true, .present = true};
   SystemRegisters system;
   system.ds = system.es = system.fs = system.gs = system.ss = data;
@@ -48,7 +48,7 @@ constexpr SystemRegisters real_mode(GuestAddress code, AddressMap const& map) {
 /// Writes what the entry needs into low memory (GDT, identity page tables) and returns the system registers to go with
 /// it. Interrupts have no table yet: the code is entered with them off. `code` matters to Real16 only.
 /// Fails with OutOfMemory when low memory is not RAM.
-inline Result<SystemRegisters> prepare_entry(Entry entry, GuestAddress code, Context const& context) {
+[[gnu::cold]] inline Result<SystemRegisters> prepare_entry(Entry entry, GuestAddress code, Context const& context) {
   SystemRegisters system = real_mode(code, context.map);
   if (entry == Entry::Real16) return system;
 

@@ -26,7 +26,7 @@ class FreeMemory {
   }
 
   /// Takes `[base, base + size)` out, RAM or not. False when it would wrap or too many were taken.
-  [[nodiscard]] constexpr bool take(GuestAddress base, std::uint64_t size) {
+  [[nodiscard, gnu::cold]] constexpr bool take(GuestAddress base, std::uint64_t size) {
     auto end = checked_add(base, size);
     if (!end || taken_count_ == max_taken) return false;
     if (size != 0) taken_[taken_count_++] = {base, *end};

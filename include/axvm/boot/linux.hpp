@@ -41,7 +41,7 @@ struct LinuxPlan {
 
 namespace detail {
 
-inline Result<> check_linux(LinuxImage const& linux_image, BzImage const& image, Context const& context) {
+[[gnu::cold]] inline Result<> check_linux(LinuxImage const& linux_image, BzImage const& image, Context const& context) {
   if (linux_image.entry == Entry::Real16)
     return failure(ErrorCode::Unsupported, "load kernel: there is no BIOS for its 16-bit entry",
                    "use the 64-bit or the 32-bit entry");
@@ -80,7 +80,7 @@ inline Result<> check_linux(LinuxImage const& linux_image, BzImage const& image,
 
 /// Finds the kernel's place: pref_address when it can be had. Only places above it come into question: a kernel loaded
 /// below moves itself up to it.
-inline Result<> place_kernel(LinuxPlan& plan, FreeMemory& free) {
+[[gnu::cold]] inline Result<> place_kernel(LinuxPlan& plan, FreeMemory& free) {
   GuestAddress preferred = plan.image.preferred_address();
   plan.footprint = plan.image.footprint();
   plan.alignment = plan.image.alignment();
@@ -110,7 +110,7 @@ inline Result<> place_kernel(LinuxPlan& plan, FreeMemory& free) {
 }
 
 /// Finds the initrd's place: as high as the kernel allows, so that it is out of the way when the kernel unpacks itself.
-inline Result<> place_initrd(LinuxPlan& plan, FreeMemory const& free) {
+[[gnu::cold]] inline Result<> place_initrd(LinuxPlan& plan, FreeMemory const& free) {
   if (plan.initrd_bytes.empty()) return {};
   GuestAddress below = plan.image.header().initrd_addr_max + 1ull;
   auto place = free.highest(plan.initrd_bytes.size(), 4_KiB, below);
@@ -125,7 +125,7 @@ inline Result<> place_initrd(LinuxPlan& plan, FreeMemory const& free) {
   return {};
 }
 
-inline BootParams make_boot_params(LinuxPlan const& plan, Context const& context) {
+[[gnu::cold]] inline BootParams make_boot_params(LinuxPlan const& plan, Context const& context) {
   BootParams params;
   params.acpi_rsdp_addr = context.rsdp.value_or(0);
   SetupHeader& hdr = params.hdr = plan.image.header();
@@ -150,7 +150,7 @@ inline BootParams make_boot_params(LinuxPlan const& plan, Context const& context
 /// - InvalidArgument: a zero byte in the command line, too long a seed, an address map that leaves no room
 /// - OutOfRange: the command line is longer than the kernel takes
 /// - OutOfMemory: kernel or initrd do not fit guest RAM; the message has the numbers
-inline Result<LinuxPlan> plan_linux(LinuxImage const& linux_image, Context const& context) {
+[[gnu::cold]] inline Result<LinuxPlan> plan_linux(LinuxImage const& linux_image, Context const& context) {
   Result<BzImage> image = BzImage::parse(linux_image.kernel);
   if (!image) return std::unexpected(image.error());
   if (Result<> checked = detail::check_linux(linux_image, *image, context); !checked)
@@ -175,7 +175,7 @@ inline Result<LinuxPlan> plan_linux(LinuxImage const& linux_image, Context const
 
 /// Carries a plan out: writes kernel, initrd, command line, setup_data, boot_params and what the entry needs, and
 /// returns the registers of the first processor ([linux/boot] 1.14, 1.15). `context` is the plan's own.
-inline Result<EntryState> load_linux(LinuxPlan const& plan, Context const& context) {
+[[gnu::cold]] inline Result<EntryState> load_linux(LinuxPlan const& plan, Context const& context) {
   GuestMemory const& memory = context.memory;
   bool written = memory.write(plan.kernel, plan.image.protected_mode()) &&
                  memory.write(plan.initrd, plan.initrd_bytes) &&
@@ -200,7 +200,7 @@ inline Result<EntryState> load_linux(LinuxPlan const& plan, Context const& conte
 }
 
 /// Loads a Linux kernel: plan_linux, then carries the plan out. Fails as plan_linux does, and then nothing was written.
-inline Result<EntryState> load_linux(LinuxImage const& linux_image, Context const& context) {
+[[gnu::cold]] inline Result<EntryState> load_linux(LinuxImage const& linux_image, Context const& context) {
   Result<LinuxPlan> plan = plan_linux(linux_image, context);
   if (!plan) return std::unexpected(plan.error());
   return load_linux(*plan, context);

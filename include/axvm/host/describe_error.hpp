@@ -8,7 +8,7 @@
 namespace axvm::inline v1 {
 
 /// An error as a program prints it: what failed, the system's reason, and what to do.
-inline std::string describe(Error const& error) {
+[[gnu::cold]] inline std::string describe(Error const& error) {
   std::string out(error.operation.view());
   if (error.os_error != 0) {
     // KVM can return numbers that the C library has no words for, such as ENOTSUPP (524).

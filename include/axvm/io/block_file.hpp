@@ -24,7 +24,7 @@ namespace axvm::inline v1 {
 /// is written, shared when it is only read.
 class BlockFile {
  public:
-  [[nodiscard]] static Result<BlockImage> open(Path const& path, bool read_only) {
+  [[nodiscard, gnu::cold]] static Result<BlockImage> open(Path const& path, bool read_only) {
     auto failed = [&](std::string_view hint) {
       const int number = errno;
       const ErrorCode code = number == ENOENT                                         ? ErrorCode::NotFound

@@ -18,7 +18,7 @@ namespace axvm::inline v1 {
 class File {
  public:
   /// `role` names the file in errors: "kernel", "initrd".
-  [[nodiscard]] static Result<File> open(std::string_view role, Path const& path) {
+  [[nodiscard, gnu::cold]] static Result<File> open(std::string_view role, Path const& path) {
     auto failed = [&](int number) {
       const bool denied = number == EACCES || number == EPERM;
       return failure(number == ENOENT ? ErrorCode::NotFound
@@ -44,7 +44,7 @@ class File {
   }
 
   /// The file's bytes, read-only, for as long as the mapping lives; an empty mapping for an empty file.
-  [[nodiscard]] Result<Mapping> map() const {
+  [[nodiscard, gnu::cold]] Result<Mapping> map() const {
     if (size_ == 0) return Mapping{};
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_.get(), 0);
     if (address == MAP_FAILED) return failure(ErrorCode::HostIo, text<1023>("map ", name_), {}, errno);

@@ -88,7 +88,7 @@ class MsrFilter {
 inline constexpr std::uint64_t HC_MAP_GPA_RANGE = 12;
 
 /// Asks KVM for the exits that it makes on demand. Fails where this KVM does not have one of them.
-[[nodiscard]] inline Result<> request_extra_exits(int vm, ExtraExits const& wanted) {
+[[nodiscard, gnu::cold]] inline Result<> request_extra_exits(int vm, ExtraExits const& wanted) {
   auto enable = [vm](std::uint32_t capability, std::uint64_t argument) {
     kvm_enable_cap request{};
     request.cap = capability;

@@ -131,7 +131,7 @@ class Vcpu {
     return {.address = arch.pc, .exception = arch.exception, .dr6 = arch.dr6};
   }
 
-  [[nodiscard]] Result<> set_cpuid(CpuidTable const& table) {
+  [[nodiscard, gnu::cold]] Result<> set_cpuid(CpuidTable const& table) {
     auto list = std::make_unique<CountedList<kvm_cpuid_entry2, CpuidTable::capacity>>();  // 10 KiB: not for a stack
     for (CpuidEntry const& entry : table.entries()) {
       const std::uint32_t flags = entry.indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
@@ -144,7 +144,7 @@ class Vcpu {
   }
 
   /// Puts the processor into the state a loader asked for: KVM's reset state, with both register groups replaced.
-  [[nodiscard]] Result<> set_entry(EntryState const& entry) {
+  [[nodiscard, gnu::cold]] Result<> set_entry(EntryState const& entry) {
     kvm_sregs sregs{};
     if (auto got = call(KVM_GET_SREGS, &sregs, "read the system registers"); !got) return got;
     to_kvm(entry.system, sregs);
@@ -166,7 +166,7 @@ class Vcpu {
   }
 
   /// What went wrong in the last run(), with the registers.
-  [[nodiscard]] Text<1023> describe_failure() {
+  [[nodiscard, gnu::cold]] Text<1023> describe_failure() {
     Text<1023> out = reason();
     auto general_registers = general();
     auto system_registers = system();
@@ -206,7 +206,7 @@ class Vcpu {
   /// What firmware sets on every processor and a guest takes for granted: memory is write-back by default (with the
   /// MTRRs off a guest would take all of it for uncacheable, [intel/vol3] 12.11.2.1), and fast strings are on (KVM
   /// leaves the bit clear, and Linux then gives them up; the two higher bits say that there is no BTS and no PEBS).
-  [[nodiscard]] Result<> set_firmware_msrs() {
+  [[nodiscard, gnu::cold]] Result<> set_firmware_msrs() {
     CountedList<kvm_msr_entry, 2> msrs{.count = 2};
     msrs.entries[0] = {.index = 0x2ff /* IA32_MTRR_DEF_TYPE */, .reserved = 0, .data = 1u << 11 | 6};
     msrs.entries[1] = {.index = 0x1a0 /* IA32_MISC_ENABLE */, .reserved = 0, .data = 1u << 12 | 1u << 11 | 1u};
@@ -214,7 +214,7 @@ class Vcpu {
     return failure(ErrorCode::Hypervisor, text<1023>("set the MSRs of vCPU ", index_), {}, errno);
   }
 
-  [[nodiscard]] Text<1023> reason() const {
+  [[nodiscard, gnu::cold]] Text<1023> reason() const {
     kvm_run const& run = page();
     auto out = text<1023>("vCPU ", index_, ": ");
     if (error_ != 0) return out.append("KVM_RUN failed, errno ").append(error_);
@@ -234,7 +234,7 @@ class Vcpu {
     return out.append("unhandled KVM exit reason ").append(run.exit_reason);
   }
 
-  void append_instruction(Text<1023>& out) const {
+  [[gnu::cold]] void append_instruction(Text<1023>& out) const {
     auto const& failed = page().emulation_failure;
     out.append(" (an instruction that KVM cannot emulate)");
     if (failed.ndata < 3 || (failed.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES) == 0) return;

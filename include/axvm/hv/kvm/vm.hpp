@@ -29,7 +29,7 @@ class Vm {
   Vm(Descriptor descriptor, std::size_t run_size) : descriptor_(std::move(descriptor)), run_size_(run_size) {}
 
   /// Gives the machine the parts of the plan, in the order KVM asks for: addresses, interrupt controllers, timer.
-  [[nodiscard]] Result<> set_up(VmPlan const& plan) {
+  [[nodiscard, gnu::cold]] Result<> set_up(VmPlan const& plan) {
     std::uint64_t identity = plan.address_map.kvm_identity_map;
     if (auto set = call(KVM_SET_IDENTITY_MAP_ADDR, &identity, "place the identity map"); !set) return set;
     if (::ioctl(descriptor_.get(), KVM_SET_TSS_ADDR, identity + 0x1000) != 0) return failed("place the TSS");
@@ -47,7 +47,7 @@ class Vm {
   /// Whether MWAIT waits in the guest, without an exit.
   [[nodiscard]] bool waits_in_guest() const { return waits_in_guest_; }
 
-  [[nodiscard]] Result<> map(unsigned slot, GuestRegion const& region) {
+  [[nodiscard, gnu::cold]] Result<> map(unsigned slot, GuestRegion const& region) {
     kvm_userspace_memory_region memory{.slot = slot,
                                        .flags = 0,
                                        .guest_phys_addr = region.base,
@@ -56,7 +56,7 @@ class Vm {
     return call(KVM_SET_USER_MEMORY_REGION, &memory, "map guest memory");
   }
 
-  [[nodiscard]] Result<Vcpu> create_vcpu(unsigned index, unsigned apic_id) {
+  [[nodiscard, gnu::cold]] Result<Vcpu> create_vcpu(unsigned index, unsigned apic_id) {
     Descriptor vcpu(::ioctl(descriptor_.get(), KVM_CREATE_VCPU, apic_id));
     if (!vcpu) return std::unexpected(failed(text<80>("create vCPU ", index)).error());
     void* shared = ::mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.get(), 0);
@@ -65,7 +65,7 @@ class Vm {
   }
 
   /// An edge line writes an irqfd, which costs no lock of ours; a level line tells KVM both levels.
-  [[nodiscard]] Result<IrqLine> connect(Claim const& irq) {
+  [[nodiscard, gnu::cold]] Result<IrqLine> connect(Claim const& irq) {
     Line& line = lines_.add(descriptor_.get(), static_cast<std::uint32_t>(irq.base));
     if (irq.trigger == Trigger::Level)
       return IrqLine(&line, [](void* self, bool level) { static_cast<Line*>(self)->set_level(level); });
@@ -81,7 +81,7 @@ class Vm {
     });
   }
 
-  [[nodiscard]] Result<int> doorbell(GuestAddress address, std::uint8_t width, std::uint64_t value) {
+  [[nodiscard, gnu::cold]] Result<int> doorbell(GuestAddress address, std::uint8_t width, std::uint64_t value) {
     Descriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!event) return std::unexpected(failed("create an eventfd for a doorbell").error());
     kvm_ioeventfd ioeventfd{};
@@ -115,7 +115,7 @@ class Vm {
 
   /// Lets processors that have nothing to do wait where they are, as far as this KVM and its processor know how: HLT,
   /// PAUSE and MWAIT do not exit ([linux/kvm] 7.13). What is not to be had costs exits and nothing else.
-  void wait_in_guest() {
+  [[gnu::cold]] void wait_in_guest() {
     constexpr unsigned wanted = KVM_X86_DISABLE_EXITS_MWAIT | KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE;
     const int offered = ::ioctl(descriptor_.get(), KVM_CHECK_EXTENSION, KVM_CAP_X86_DISABLE_EXITS);
     if (offered <= 0) return;
