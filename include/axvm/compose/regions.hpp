@@ -81,7 +81,7 @@ struct RamEnds {
 /// is higher, by rising address and without gaps. Windows of absent devices are among them, as their places stay
 /// reserved.
 template <class Visit>
-constexpr void for_each_region(Description const& machine, Visit&& visit) {
+[[gnu::cold]] constexpr void for_each_region(Description const& machine, Visit&& visit) {
   AddressMap const& map = machine.address_map;
   const detail::RamEnds ram(machine);
   GuestAddress at = 0;

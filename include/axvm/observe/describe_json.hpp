@@ -15,7 +15,7 @@ namespace axvm::inline v1 {
 namespace detail {
 
 /// The claims of one kind, as an array.
-inline void json_claims(JsonWriter& json, DeviceDescription const& device, ClaimKind kind) {
+[[gnu::cold]] inline void json_claims(JsonWriter& json, DeviceDescription const& device, ClaimKind kind) {
   json.array([&] {
     for (Claim const& claim : device.claims) {
       if (claim.kind != kind) continue;
@@ -35,7 +35,7 @@ inline void json_claims(JsonWriter& json, DeviceDescription const& device, Claim
   });
 }
 
-inline void json_device(JsonWriter& json, Description const& machine, std::size_t index) {
+[[gnu::cold]] inline void json_device(JsonWriter& json, Description const& machine, std::size_t index) {
   DeviceDescription const& device = machine.devices[index];
   json.object([&] {
     json.key("type").value(device.type);
@@ -62,7 +62,7 @@ inline void json_device(JsonWriter& json, Description const& machine, std::size_
 
 /// A machine as a JSON object for tools: addresses, sizes and lines are numbers. What the members mean is said at
 /// Description, DeviceDescription and Region, whose names they have.
-[[nodiscard]] inline std::string describe_json(Description const& machine) {
+[[nodiscard, gnu::cold]] inline std::string describe_json(Description const& machine) {
   JsonWriter json;
   json.object([&] {
     json.key("profile").object([&] {

@@ -25,7 +25,7 @@ class MachinePicture {
     for (std::size_t i = 0; i < machine.devices.size(); ++i) devices_.emplace_back(machine, i);
   }
 
-  [[nodiscard]] std::string draw() && {
+  [[nodiscard, gnu::cold]] std::string draw() && {
     draw_head();
     const int bar_end = draw_map();
     const int boxes_end = draw_devices(machine_.has_interrupts ? draw_lines() : head_height);
@@ -86,7 +86,7 @@ class MachinePicture {
     return {};
   }
 
-  void draw_head() {
+  [[gnu::cold]] void draw_head() {
     canvas_.text("headline", margin, 34, machine_.profile, 60);
     std::string facts(machine_.profile_type);
     facts.append(" on ").append(machine_.hypervisor).append(": ").append(notation::count(machine_.vcpus, "vCPU"));
@@ -99,7 +99,7 @@ class MachinePicture {
   }
 
   /// The address map, highest address first as in manuals. Returns where it ends.
-  int draw_map() {
+  [[gnu::cold]] int draw_map() {
     std::vector<Region> regions;
     for_each_region(machine_, [&](Region const& region) { regions.push_back(region); });
     std::reverse(regions.begin(), regions.end());
@@ -127,7 +127,7 @@ class MachinePicture {
   }
 
   /// The pins of the I/O APIC with those that devices have. Returns where the devices begin.
-  int draw_lines() {
+  [[gnu::cold]] int draw_lines() {
     constexpr int pins = static_cast<int>(io_apic_pins), pin_width = (width - margin - boxes_x) / pins, height = 20;
     int y = head_height;
     for (int pin = 0; pin < pins; ++pin) {
@@ -148,7 +148,7 @@ class MachinePicture {
   }
 
   /// The devices as boxes in two columns, each below the shorter one. Returns where they end.
-  int draw_devices(int top) {
+  [[gnu::cold]] int draw_devices(int top) {
     std::array<int, 2> ends{top, top};
     for (std::size_t i = 0; i < devices_.size(); ++i) {
       const std::size_t column = ends[1] < ends[0] ? 1 : 0;
@@ -160,7 +160,7 @@ class MachinePicture {
   }
 
   /// One box; returns where it ends.
-  int draw_device(std::size_t index, int x, int top) {
+  [[gnu::cold]] int draw_device(std::size_t index, int x, int top) {
     DeviceLines const& device = devices_[index];
     constexpr int label_width = 40;
     const std::size_t room = characters(box_width - 2 * padding - label_width, font);
@@ -199,7 +199,7 @@ class MachinePicture {
     return top + height;
   }
 
-  void draw_legend(int y) {
+  [[gnu::cold]] void draw_legend(int y) {
     int x = margin;
     constexpr std::string_view entries[][2]{
         {"monitor", "in the monitor"}, {"kernel", "in the kernel"},  {"absent", "absent"}, {"ram", "RAM"},
@@ -223,7 +223,7 @@ class MachinePicture {
 /// A machine as a picture for a document: an SVG 800 pixels wide and as high as it takes. The address map is a bar,
 /// ordered but not to scale; each device is a box with its ports, windows, lines and ACPI node; what the kernel does
 /// looks different from what the monitor does. Needs no font, script or file from elsewhere.
-[[nodiscard]] inline std::string describe_svg(Description const& machine) {
+[[nodiscard, gnu::cold]] inline std::string describe_svg(Description const& machine) {
   return detail::MachinePicture(machine).draw();
 }
 

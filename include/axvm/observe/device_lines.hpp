@@ -21,7 +21,7 @@ struct DeviceLines {
   std::string acpi;                ///< the node's path below \_SB and its _HID: "COM1 PNP0501"
 
   /// Device `index` of a machine.
-  DeviceLines(Description const& machine, std::size_t index) {
+  [[gnu::cold]] DeviceLines(Description const& machine, std::size_t index) {
     DeviceDescription const& device = machine.devices[index];
     title = title_of(device);
     for (Claim const& claim : device.claims) {
@@ -48,7 +48,7 @@ struct DeviceLines {
   }
 
   /// What to call a device: its class and, where it has settings, what they begin with.
-  [[nodiscard]] static std::string title_of(DeviceDescription const& device) {
+  [[nodiscard, gnu::cold]] static std::string title_of(DeviceDescription const& device) {
     std::string title(device.type);
     if (!device.name.empty()) title.append(" ").append(device.name.view());
     return title;
@@ -56,7 +56,7 @@ struct DeviceLines {
 };
 
 /// What a region is, in words: "RAM", "VirtioBlk blk0".
-inline std::string title_of(Region const& region, Description const& machine) {
+[[gnu::cold]] inline std::string title_of(Region const& region, Description const& machine) {
   if (region.kind != RegionKind::Window) return std::string(name_of(region.kind));
   std::string title = DeviceLines::title_of(machine.devices[region.device]);
   if (!region.name.empty()) title.append(" ").append(region.name);

@@ -57,7 +57,7 @@ class JsonWriter {
 
  private:
   /// Puts a value where it belongs: behind its key, or on a line of its own behind a comma.
-  void next() {
+  [[gnu::cold]] void next() {
     if (!after_key_ && depth_ != 0) {
       if (!first_) out_ += ',';
       new_line();
@@ -78,7 +78,7 @@ class JsonWriter {
   }
   void new_line() { out_.append("\n").append(2 * depth_, ' '); }
 
-  void string(std::string_view text) {
+  [[gnu::cold]] void string(std::string_view text) {
     out_ += '"';
     for (char c : text) {
       constexpr std::string_view digits = "0123456789abcdef";

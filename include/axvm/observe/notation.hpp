@@ -14,19 +14,19 @@
 namespace axvm::inline v1::notation {
 
 /// A number in hexadecimal, with at least `digits` digits: "0x3f8".
-inline std::string hex(std::uint64_t value, std::size_t digits = 1) {
+[[gnu::cold]] inline std::string hex(std::uint64_t value, std::size_t digits = 1) {
   std::string text(axvm::text<18>(Hex{value}).view().substr(2));
   if (text.size() < digits) text.insert(0, digits - text.size(), '0');
   return "0x" + text;
 }
 
 /// The first and the last of `size` (at least 1) ports or addresses: "0x3f8-0x3ff", or "0x61" where there is only one.
-inline std::string range(std::uint64_t base, std::uint64_t size) {
+[[gnu::cold]] inline std::string range(std::uint64_t base, std::uint64_t size) {
   return size == 1 ? hex(base) : hex(base) + "-" + hex(base + (size - 1));
 }
 
 /// A number of bytes in its largest unit, cut after two decimals: "512 MiB", "2.75 GiB".
-inline std::string size(std::uint64_t bytes) {
+[[gnu::cold]] inline std::string size(std::uint64_t bytes) {
   constexpr std::string_view units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   unsigned unit = 0;
   while (unit < 6 && bytes >> 10 * (unit + 1) != 0) ++unit;
@@ -63,13 +63,13 @@ constexpr std::string_view first(std::string_view text, std::size_t characters) 
 }
 
 /// The text, or as much of its beginning as `characters` (at least 1) have room for, with an ellipsis.
-inline std::string shorten(std::string_view text, std::size_t characters) {
+[[gnu::cold]] inline std::string shorten(std::string_view text, std::size_t characters) {
   if (width(text) <= characters) return std::string(text);
   return std::string(first(text, characters - 1)).append("…");
 }
 
 /// Lines of at most `characters` (at least 1), broken at spaces where that is possible.
-inline std::vector<std::string> wrap(std::string_view text, std::size_t characters) {
+[[gnu::cold]] inline std::vector<std::string> wrap(std::string_view text, std::size_t characters) {
   std::vector<std::string> lines;
   while (width(text) > characters) {
     const std::size_t fits = first(text, characters).size();

@@ -27,13 +27,13 @@ class SvgCanvas {
   }
 
   /// A rectangle; `tip` is shown when the pointer rests on it.
-  void rectangle(std::string_view style, int x, int y, int width, int height, std::string_view tip = {}) {
+  [[gnu::cold]] void rectangle(std::string_view style, int x, int y, int width, int height, std::string_view tip = {}) {
     open("rect", style);
     number("x", x), number("y", y), number("width", width), number("height", height);
     close("rect", tip);
   }
 
-  void line(std::string_view style, int x1, int y1, int x2, int y2) {
+  [[gnu::cold]] void line(std::string_view style, int x1, int y1, int x2, int y2) {
     open("line", style);
     number("x1", x1), number("y1", y1), number("x2", x2), number("y2", y2);
     close("line", {});
@@ -85,12 +85,12 @@ class SvgCanvas {
     element("title", tip);
     out_.append("</").append(name).append(">\n");
   }
-  void element(std::string_view name, std::string_view contents) {
+  [[gnu::cold]] void element(std::string_view name, std::string_view contents) {
     out_.append("<").append(name).append(">");
     escape(contents);
     out_.append("</").append(name).append(">");
   }
-  void escape(std::string_view text) {
+  [[gnu::cold]] void escape(std::string_view text) {
     for (char c : text) {
       if (c == '<') out_ += "&lt;";
       else if (c == '>') out_ += "&gt;";

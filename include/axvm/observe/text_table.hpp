@@ -22,7 +22,7 @@ class TextTable {
 
   explicit constexpr TextTable(Widths const& limits) : limits_(limits) {}
 
-  void add(std::array<Cell, Columns> cells) {
+  [[gnu::cold]] void add(std::array<Cell, Columns> cells) {
     for (std::size_t c = 0; c < Columns; ++c) {
       Cell lines;
       for (std::string const& text : cells[c])
@@ -48,7 +48,7 @@ class TextTable {
 
  private:
   template <class CellOf>
-  void put(std::string& out, CellOf const& cell_of) const {
+  [[gnu::cold]] void put(std::string& out, CellOf const& cell_of) const {
     for (std::size_t c = 0; c < Columns; ++c) {
       const std::string text = cell_of(c);
       out.append(text).append(widths_[c] - notation::width(text) + 2, ' ');
