@@ -119,7 +119,8 @@ class AmlStream {
     for (unsigned i = 0; i < width; ++i) byte(static_cast<std::uint8_t>(value >> (8 * i) & 0xff));
   }
 
-  [[gnu::noinline, gnu::cold]] constexpr void put_package_length(std::size_t at, std::uint64_t value, std::size_t width) {
+  [[gnu::noinline, gnu::cold]] constexpr void put_package_length(std::size_t at, std::uint64_t value,
+                                                                 std::size_t width) {
     if (width == 1) {
       out_.overwrite(at, static_cast<std::uint8_t>(value));
       return;
