@@ -430,7 +430,8 @@ TEST_CASE("plan: what holds of every plan holds on every host for every number o
   for (auto const& shape : {recorded::two_sockets, recorded::one_socket, recorded::epyc, offline, flat, single}) {
     const HostTopology host = RecordedHost(shape).topology();
     for (std::string_view list : {"0-8191", "0-7", "2,5-6,12,15,17,19-22"}) {
-      for (unsigned vcpus = 1; vcpus <= 70; ++vcpus)
+      for (const unsigned vcpus :
+           {1u, 2u, 3u, 4u, 5u, 7u, 8u, 9u, 10u, 11u, 12u, 16u, 19u, 20u, 21u, 24u, 39u, 40u, 41u, 64u, 70u})
         for (const auto prefer : {PlacementPolicy::Prefer::OwnCores, PlacementPolicy::Prefer::FewNodes}) {
           PlacementRequest request = of(vcpus);
           request.policy.prefer = prefer;
