@@ -102,7 +102,8 @@ struct SettingSink {
   Setting* next = nullptr;
   std::string_view owner{};  ///< Setting::owner of those that follow
 
-  void add(std::string_view prefix, FieldNotes const& notes, void* value, void const* fallback) {
+  [[gnu::noinline, gnu::cold]] void add(std::string_view prefix, FieldNotes const& notes, void* value,
+                                        void const* fallback) {
     next->name = text<79>(prefix, notes.name);
     next->notes = notes;
     next->owner = owner;
@@ -112,8 +113,9 @@ struct SettingSink {
   }
   /// The same for a field on which there may be notes in a list. What does not depend on a type is here, not in
   /// templates.
-  void add(std::string_view prefix, std::string_view name, std::span<const FieldNotes> list, ValueType const& type,
-           std::size_t count, void* value, void const* fallback) {
+  [[gnu::noinline, gnu::cold]] void add(std::string_view prefix, std::string_view name,
+                                        std::span<const FieldNotes> list, ValueType const& type, std::size_t count,
+                                        void* value, void const* fallback) {
     FieldNotes notes;
     for (FieldNotes const& some : list)
       if (some.name == name) notes = some;
