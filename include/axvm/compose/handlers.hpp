@@ -183,6 +183,10 @@ struct HandlerLists<Handlers<Hs...>> {
 template <class List, ExitReason Reason>
 using HandlerFor = typename detail::HandlerFor<List, Reason>::Type;
 
+/// Whether the list replaces the default of one of these exit reasons.
+template <class List, ExitReason... Reasons>
+inline constexpr bool handles_any = (!std::is_void_v<HandlerFor<List, Reasons>> || ...);
+
 /// The policies' objects, `get<Policy>()`.
 template <class List>
 class HandlerObjects {
@@ -202,10 +206,9 @@ class HandlerObjects {
 /// What the handlers of a list need a hypervisor to pass on.
 template <class List, class Vcpu>
 inline constexpr ExtraExits extra_exits{.hypercalls = detail::HandlerLists<List>::template Extra<Vcpu>::hypercalls,
-                                        .all_hypercalls = !std::is_void_v<HandlerFor<List, ExitReason::Hypercall>>,
+                                        .all_hypercalls = handles_any<List, ExitReason::Hypercall>,
                                         .msr_reads = detail::HandlerLists<List>::template Extra<Vcpu>::msr_reads,
                                         .msr_writes = detail::HandlerLists<List>::template Extra<Vcpu>::msr_writes,
-                                        .unknown_msrs = !std::is_void_v<HandlerFor<List, ExitReason::MsrRead>> ||
-                                                        !std::is_void_v<HandlerFor<List, ExitReason::MsrWrite>>};
+                                        .unknown_msrs = handles_any<List, ExitReason::MsrRead, ExitReason::MsrWrite>};
 
 }  // namespace axvm::inline v1

@@ -112,12 +112,14 @@ constexpr void apply_ivy_bridge(CpuidTable& table) {
   add({.function = 0x8000'0000, .eax = MAX_EXTENDED_LEAF});
   const CpuidEntry extended = of(0x8000'0001);
   add({.function = 0x8000'0001, .ecx = extended.ecx & EXTENDED_ECX, .edx = extended.edx & EXTENDED_EDX});
-  for (std::uint32_t i = 0; i < 3; ++i)
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    const std::size_t at = std::size_t{16} * i;
     add({.function = 0x8000'0002 + i,
-         .eax = four_bytes(BRAND, 16 * i),
-         .ebx = four_bytes(BRAND, 16 * i + 4),
-         .ecx = four_bytes(BRAND, 16 * i + 8),
-         .edx = four_bytes(BRAND, 16 * i + 12)});
+         .eax = four_bytes(BRAND, at),
+         .ebx = four_bytes(BRAND, at + 4),
+         .ecx = four_bytes(BRAND, at + 8),
+         .edx = four_bytes(BRAND, at + 12)});
+  }
   add({.function = 0x8000'0005});
   add({.function = 0x8000'0006, .ecx = L2_SUMMARY});
   add({.function = cpuid::POWER, .edx = of(cpuid::POWER).edx & cpuid::POWER_EDX_INVARIANT_TSC});
