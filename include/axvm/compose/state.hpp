@@ -168,7 +168,8 @@ class SavedStates {
 ///     std::string file = write_toml(states->settings(), "...");  // axvm/bind/toml.hpp
 template <class Machine>
 [[nodiscard]] Result<SavedStates<Machine>> save_states(Machine& machine) {
-  static_assert(machine_with<typename detail::StateParts<Machine>::Fault::Type>);
+  static_assert(machine_with<typename decltype(typename detail::StateParts<Machine>::Fault{} |
+                                               detail::config_name_fault(typename Machine::List{}))::Type>);
   using namespace std::string_view_literals;
   const MachineState now = machine.state();
   if (now != MachineState::Loaded && now != MachineState::Suspended && now != MachineState::Stopped &&
