@@ -132,6 +132,15 @@ template <class... Hs>
 struct HandlerLists<Handlers<Hs...>> {
   using Objects = ObjectsOf<typename PoliciesOf<Handlers<>, Hs...>::Type>;
 
+  /// The values that `pick<H>(next)` appends for those handlers that it is for, in their order.
+  template <class Value, std::size_t Count>
+  static consteval auto gather([[maybe_unused]] auto pick) {
+    std::array<Value, Count> all{};
+    [[maybe_unused]] Value* next = all.data();
+    (pick.template operator()<Hs>(next), ...);
+    return all;
+  }
+
   template <class Vcpu>
   struct Extra {
     template <class H>
@@ -144,36 +153,18 @@ struct HandlerLists<Handlers<Hs...>> {
       if constexpr (IsMsrHandler<H>) return WritesMsr<typename H::PolicyType, Vcpu>;
       else return false;
     }
-    static constexpr auto hypercalls = [] {
-      std::array<std::uint64_t, (std::size_t{0} + ... + IsHypercallHandler<Hs>)> all{};
-      [[maybe_unused]] std::size_t n = 0;
-      (
-          [&] {
-            if constexpr (IsHypercallHandler<Hs>) all[n++] = Hs::number;
-          }(),
-          ...);
-      return all;
-    }();
-    static constexpr auto msr_reads = [] {
-      std::array<std::uint32_t, (std::size_t{0} + ... + reads<Hs>())> all{};
-      [[maybe_unused]] std::size_t n = 0;
-      (
-          [&] {
-            if constexpr (reads<Hs>()) all[n++] = Hs::index;
-          }(),
-          ...);
-      return all;
-    }();
-    static constexpr auto msr_writes = [] {
-      std::array<std::uint32_t, (std::size_t{0} + ... + writes<Hs>())> all{};
-      [[maybe_unused]] std::size_t n = 0;
-      (
-          [&] {
-            if constexpr (writes<Hs>()) all[n++] = Hs::index;
-          }(),
-          ...);
-      return all;
-    }();
+    static constexpr auto hypercalls =
+        gather<std::uint64_t, (std::size_t{0} + ... + IsHypercallHandler<Hs>)>([]<class H>(std::uint64_t*& next) {
+          if constexpr (IsHypercallHandler<H>) *next++ = H::number;
+        });
+    static constexpr auto msr_reads =
+        gather<std::uint32_t, (std::size_t{0} + ... + reads<Hs>())>([]<class H>(std::uint32_t*& next) {
+          if constexpr (reads<H>()) *next++ = H::index;
+        });
+    static constexpr auto msr_writes =
+        gather<std::uint32_t, (std::size_t{0} + ... + writes<Hs>())>([]<class H>(std::uint32_t*& next) {
+          if constexpr (writes<H>()) *next++ = H::index;
+        });
   };
 };
 
