@@ -56,7 +56,12 @@ class MachineBody {
     if (config_.kick_signal == 0) config_.kick_signal = default_kick_signal();
     note(install_kick_signal(config_.kick_signal));
     note(loop_.open());
-    note(memory_.template reserve<Profile>(config_, hypervisor_));
+    if (auto supported = hypervisor_.supported_cpuid(); supported) {
+      supported_cpuid_ = *supported;
+      note(memory_.template reserve<Profile>(config_, supported_cpuid_));
+    } else {
+      errors.push_back(supported.error());
+    }
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       cell.config = boost::hana::at_c<I>(config_.devices);
       if constexpr (HasResources<typename std::remove_cvref_t<decltype(cell)>::DeviceType>) note(cell.open(host_));
@@ -277,13 +282,11 @@ class MachineBody {
   }
 
   Result<> build_vcpus() {
-    auto supported = hypervisor_.supported_cpuid();
-    if (!supported) return std::unexpected(supported.error());
     const MachineTopology topology(config_.vcpus, place_.plan());
     for (unsigned index = 0; index < config_.vcpus; ++index) {
       auto vcpu = vm_->create_vcpu(index, topology.get().apic_id(index));
       if (!vcpu) return std::unexpected(vcpu.error());
-      CpuidTable table = *supported;
+      CpuidTable table = supported_cpuid_;
       Profile::guest_cpuid(
           table, {.topology = topology.get(), .index = index, .use = config_.cpu_use, .mwait = vm_->waits_in_guest()});
       if (auto set = vcpu->set_cpuid(table); !set) return set;
@@ -369,6 +372,7 @@ class MachineBody {
   std::optional<SystemHost> own_host_;
   Host host_;
   H hypervisor_;
+  CpuidTable supported_cpuid_;  ///< asked for once: it is the same after every reset
   Log log_;
   MachineMemory memory_;
   EventLoop loop_;

@@ -12,15 +12,14 @@ namespace axvm::inline v1::detail {
 /// The guest's memory as a machine holds it, from `create` to its end.
 class MachineMemory {
  public:
-  /// Reserves it as the settings and the profile want it, within what the guest's processors can address.
-  template <class Profile, class Config, class H>
-  [[gnu::cold]] Result<> reserve(Config const& config, H& hypervisor) {
-    auto cpuid = hypervisor.supported_cpuid();
-    if (!cpuid) return std::unexpected(cpuid.error());
-    Profile::guest_cpuid(*cpuid, GuestCpu{});
+  /// Reserves it as the settings and the profile want it, within what the guest's processors can address; `cpuid` is
+  /// what the hypervisor supports.
+  template <class Profile, class Config>
+  [[gnu::cold]] Result<> reserve(Config const& config, CpuidTable cpuid) {
+    Profile::guest_cpuid(cpuid, GuestCpu{});
     return take(GuestRam::reserve({.size = config.memory,
                                    .map = Profile::address_map,
-                                   .physical_bits = physical_bits(*cpuid),
+                                   .physical_bits = physical_bits(cpuid),
                                    .backing = config.memory_backing,
                                    .order = memory_order_of<Profile>(),
                                    .lock = config.mlock,
