@@ -29,10 +29,12 @@ run() {
   local pool=$pools/hugepages-$1kB line
   shift
   echo "pool $(<"$pool/nr_hugepages") $(<"$pool/free_hugepages")"
-  mkfifo /tmp/in
-  exec 3<>/tmp/in
-  "${monitor[@]}" -v "$@" </tmp/in >/tmp/out 2>&1 &
-  tail -s 0.05 --pid=$! -n +1 -F /tmp/out 2>/dev/null | while read -r line; do
+  local files
+  files=$(mktemp -d)
+  mkfifo "$files/in"
+  exec 3<>"$files/in"
+  "${monitor[@]}" -v "$@" <"$files/in" >"$files/out" 2>&1 &
+  tail -s 0.05 --pid=$! -n +1 -F "$files/out" 2>/dev/null | while read -r line; do
     echo "$line"
     [[ $line == filled* ]] || continue
     echo "free $(<"$pool/free_hugepages") reserved $(<"$pool/resv_hugepages")"
@@ -43,7 +45,7 @@ run() {
   wait $!
   echo "status $?"
   exec 3>&-
-  rm /tmp/in /tmp/out
+  rm -r "$files"
   echo "afterwards free $(<"$pool/free_hugepages") reserved $(<"$pool/resv_hugepages")"
 }
 monitor=("$@")
