@@ -126,6 +126,7 @@ configure_and_build() {
   # What one clone compiled serves another one, too.
   if command -v ccache >/dev/null; then
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+    export CCACHE_SLOPPINESS=pch_defines,time_macros # else nothing that has a precompiled header is kept
   fi
   if [[ ! -e $root/build/$preset/build.ninja ]]; then
     say "configuring build/$preset"
