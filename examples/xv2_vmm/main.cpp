@@ -8,6 +8,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/bind/toml.hpp>
+#include <axvm/bind/unpack.hpp>
 #include <axvm/observe/observe.hpp>
 
 #include "options.hpp"
@@ -190,8 +191,11 @@ int run(Xv2::Config config, xv2::Options const& options) {
   if (*placement)
     if (auto placed = machine->place(**placement); !placed) return fail(placed.error());
 
-  auto linux_boot = axvm::LinuxBoot::open(
-      {.kernel = options.guest.kernel, .initrd = options.guest.initrd, .cmdline = std::string(options.cmdline)});
+  auto linux_boot = axvm::LinuxBoot::open({.kernel = options.guest.kernel,
+                                           .initrd = options.guest.initrd,
+                                           .cmdline = std::string(options.cmdline),
+                                           .unpack = options.guest.unpack ? axvm::unpack_kernel : nullptr,
+                                           .cache = axvm::kernel_cache_directory()});
   if (!linux_boot) return fail(linux_boot.error());
   PrefaultMeter meter;
   machine->watch_prefault(meter.progress());

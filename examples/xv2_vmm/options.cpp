@@ -96,7 +96,9 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   errors.insert(errors.end(), in_file.begin(), in_file.end());
   attach_disks(disks, settings, flags, errors);
   flags.apply(errors);
-  const auto cmdline = axvm::boot::join_command_line(options.guest.cmdline, options.guest.append);
+  const auto base = axvm::boot::join_command_line(options.guest.cmdline,
+                                                  options.guest.quick_boot ? quick_boot_options : std::string_view{});
+  const auto cmdline = base ? axvm::boot::join_command_line(*base, options.guest.append) : base;
   if (cmdline) options.cmdline = *cmdline;
   else errors.push_back(cmdline.error());
   if (auto pin = axvm::PinOption::parse(options.placement.pin); !pin) errors.push_back(pin.error());

@@ -17,13 +17,20 @@ struct Guest {
   axvm::Path initrd;
   axvm::Text<axvm::max_setting_text> cmdline = axvm::default_linux_cmdline;
   axvm::Text<axvm::max_setting_text> append;
+  bool unpack = true;
+  bool quick_boot = false;
 
-  static constexpr auto fields =
-      axvm::fields(axvm::field<&Guest::kernel>{.help = "Linux kernel to boot (bzImage)", .unit = "file", .alias = 'k'},
-                   axvm::field<&Guest::initrd>{.help = "initial RAM disk", .unit = "file", .alias = 'i'},
-                   axvm::field<&Guest::cmdline>{.help = "kernel command line"},
-                   axvm::field<&Guest::append>{.help = "added to the kernel command line", .alias = 'a'});
+  static constexpr auto fields = axvm::fields(
+      axvm::field<&Guest::kernel>{.help = "Linux kernel to boot (bzImage)", .unit = "file", .alias = 'k'},
+      axvm::field<&Guest::initrd>{.help = "initial RAM disk", .unit = "file", .alias = 'i'},
+      axvm::field<&Guest::cmdline>{.help = "kernel command line"},
+      axvm::field<&Guest::append>{.help = "added to the kernel command line", .alias = 'a'},
+      axvm::field<&Guest::unpack>{.help = "unpack the kernel here, once, instead of in the guest each time"},
+      axvm::field<&Guest::quick_boot>{.help = "add kernel options that skip self-tests for a quicker boot"});
 };
+
+/// What quick_boot adds to the kernel command line.
+inline constexpr std::string_view quick_boot_options = "cryptomgr.notests";
 
 /// Where the machine runs: settings like the machine's own.
 struct Placement {

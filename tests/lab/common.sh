@@ -10,7 +10,8 @@ here=$root/tests/lab
 export PATH=$PATH:/usr/sbin:/sbin # depmod, mkfs.ext4 and debugfs live there, and not every user has it
 
 # The Debian packages the project needs; this is the only list of them.
-packages_build=(g++ cmake ninja-build ccache libboost1.81-dev libcli11-dev libtomlplusplus-dev doctest-dev python3)
+packages_build=(g++ cmake ninja-build ccache libboost1.81-dev libcli11-dev libtomlplusplus-dev zlib1g-dev
+  liblzma-dev liblz4-dev libzstd-dev doctest-dev python3)
 packages_test=(clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 acpica-tools librsvg2-bin binutils
   cpuid)
 packages_lab=(qemu-system-x86 busybox-static cpio kmod e2fsprogs xz-utils zstd)

@@ -16,6 +16,7 @@ struct Context {
   AddressMap map;                    ///< where RAM ends and ACPI tables lie
   std::optional<GuestAddress> rsdp;  ///< the ACPI RSDP, if the machine has tables
   ConstBytes rng_seed;               ///< random bytes for the guest's generator; may be empty
+  std::uint64_t random = 0;          ///< for choices of the loader's own; 0: it makes none
 };
 
 /// How the first processor enters the code.

@@ -10,8 +10,10 @@
 #include <axvm/boot/cmdline.hpp>
 #include <axvm/boot/context.hpp>
 #include <axvm/boot/e820.hpp>
+#include <axvm/boot/elf_kernel.hpp>
 #include <axvm/boot/entry.hpp>
 #include <axvm/boot/free_memory.hpp>
+#include <axvm/boot/kernel_slide.hpp>
 #include <axvm/core/bytes.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/units.hpp>
@@ -24,19 +26,23 @@ struct LinuxImage {
   ConstBytes initrd;            ///< may be empty
   std::string_view cmdline;     ///< no zero byte inside; at most as long as the kernel says
   Entry entry = Entry::Long64;  ///< Long64 or Protected32
+  ConstBytes unpacked{};        ///< what the kernel's payload unpacks to; empty: the guest unpacks it by itself
 };
 
 /// Everything a Linux load decides, before anything is written. The views are those of the LinuxImage.
 struct LinuxPlan {
-  BzImage image;                ///< the kernel, taken apart
-  Entry entry = Entry::Long64;  ///< how it is entered
-  GuestAddress kernel = 0;      ///< where the protected-mode code goes, and runs
-  std::uint64_t footprint = 0;  ///< bytes from there on that belong to the kernel until it knows the memory map
-  std::uint64_t alignment = 0;  ///< the alignment that was kept
-  GuestAddress initrd = 0;      ///< 0 when there is none
-  ConstBytes initrd_bytes;      ///< the initrd
-  std::string_view cmdline;     ///< the command line
-  E820Map e820;                 ///< what the guest is told of its memory
+  BzImage image;                   ///< the kernel, taken apart
+  Entry entry = Entry::Long64;     ///< how it is entered
+  GuestAddress kernel = 0;         ///< where the protected-mode code goes, and runs
+  std::uint64_t footprint = 0;     ///< bytes from there on that belong to the kernel until it knows the memory map
+  std::uint64_t alignment = 0;     ///< the alignment that was kept
+  GuestAddress initrd = 0;         ///< 0 when there is none
+  ConstBytes initrd_bytes;         ///< the initrd
+  std::string_view cmdline;        ///< the command line
+  E820Map e820;                    ///< what the guest is told of its memory
+  std::optional<ElfKernel> elf{};  ///< the unpacked kernel, which is loaded in place of the image's code
+  std::optional<KernelRelocations> relocations{};  ///< its own, where its virtual addresses can be moved
+  std::uint64_t slide = 0;                         ///< by how much they are moved
 };
 
 namespace detail {
@@ -51,6 +57,9 @@ namespace detail {
         text<1023>("load kernel: it has no 64-bit entry (boot protocol ", protocol_text(image.version()),
                    ", xloadflags ", Hex{image.header().xloadflags}, "; needed are 2.12 or later and XLF_KERNEL_64)"),
         "choose the 32-bit entry, or a 64-bit kernel");
+  if (linux_image.entry != Entry::Long64 && !linux_image.unpacked.empty())
+    return failure(ErrorCode::Unsupported, "load kernel: an unpacked kernel has no 32-bit entry",
+                   "use the 64-bit entry, or the kernel as it is packed");
   if (Result<> checked = check_command_line(linux_image.cmdline); !checked) return checked;
   std::uint64_t longest = image.header().cmdline_size;
   if (longest > LowMemory::longest_cmdline) longest = LowMemory::longest_cmdline;
@@ -109,6 +118,30 @@ namespace detail {
   return {};
 }
 
+/// Takes the unpacked kernel apart and chooses where its virtual addresses go. A kernel whose relocations cannot be
+/// made out stays where it was linked, as with "nokaslr".
+[[gnu::cold]] inline Result<> plan_unpacked(LinuxPlan& plan, ConstBytes unpacked, std::uint64_t random) {
+  const GuestAddress linked = plan.image.preferred_address();
+  Result<ElfKernel> elf = ElfKernel::parse(unpacked, linked, plan.footprint);
+  if (!elf) return std::unexpected(elf.error());
+  plan.elf = *elf;
+  if (random == 0 || has_option(plan.cmdline, "nokaslr")) return {};
+  plan.relocations = KernelRelocations::parse(elf->trailer(), linked, plan.footprint);
+  if (plan.relocations) plan.slide = kernel_slide(random, linked, plan.footprint, plan.image.alignment());
+  return {};
+}
+
+/// Writes the code that is entered, and moves its virtual addresses.
+[[nodiscard, gnu::cold]] inline bool write_kernel(LinuxPlan const& plan, GuestMemory const& memory) {
+  if (!plan.elf) return memory.write(plan.kernel, plan.image.protected_mode());
+  std::byte* const kernel = memory.at(plan.kernel, plan.footprint);
+  if (kernel == nullptr) return false;
+  for (ElfKernel::Segment const& segment : plan.elf->segments())
+    if (!segment.bytes.empty()) std::memcpy(kernel + segment.offset, segment.bytes.data(), segment.bytes.size());
+  if (plan.relocations && plan.slide != 0) plan.relocations->apply(kernel, plan.slide);
+  return true;
+}
+
 /// Finds the initrd's place: as high as the kernel allows, so that it is out of the way when the kernel unpacks itself.
 [[gnu::cold]] inline Result<> place_initrd(LinuxPlan& plan, FreeMemory const& free) {
   if (plan.initrd_bytes.empty()) return {};
@@ -132,6 +165,8 @@ namespace detail {
   hdr.type_of_loader = SetupHeader::undefined_loader;
   // The heap is for the real-mode code, which does not run.
   hdr.loadflags = static_cast<std::uint8_t>(hdr.loadflags & ~SetupHeader::CAN_USE_HEAP);
+  // What the code that unpacks a kernel leaves for it; the kernel then randomises its other mappings, too.
+  if (plan.slide != 0) hdr.loadflags |= SetupHeader::KASLR_FLAG;
   hdr.code32_start = static_cast<std::uint32_t>(plan.kernel);
   hdr.ramdisk_image = static_cast<std::uint32_t>(plan.initrd);
   hdr.ramdisk_size = static_cast<std::uint32_t>(plan.initrd_bytes.size());
@@ -170,6 +205,9 @@ namespace detail {
   (void)free.take(context.map.acpi_tables, context.map.acpi_tables_size);
   if (Result<> placed = detail::place_kernel(plan, free); !placed) return std::unexpected(placed.error());
   if (Result<> placed = detail::place_initrd(plan, free); !placed) return std::unexpected(placed.error());
+  if (!linux_image.unpacked.empty())
+    if (Result<> planned = detail::plan_unpacked(plan, linux_image.unpacked, context.random); !planned)
+      return std::unexpected(planned.error());
   return plan;
 }
 
@@ -177,8 +215,7 @@ namespace detail {
 /// returns the registers of the first processor ([linux/boot] 1.14, 1.15). `context` is the plan's own.
 [[gnu::cold]] inline Result<EntryState> load_linux(LinuxPlan const& plan, Context const& context) {
   GuestMemory const& memory = context.memory;
-  bool written = memory.write(plan.kernel, plan.image.protected_mode()) &&
-                 memory.write(plan.initrd, plan.initrd_bytes) &&
+  bool written = detail::write_kernel(plan, memory) && memory.write(plan.initrd, plan.initrd_bytes) &&
                  memory.write(LowMemory::cmdline, std::as_bytes(std::span(plan.cmdline))) &&
                  memory.store(LowMemory::cmdline + plan.cmdline.size(), '\0') &&
                  memory.store(LowMemory::boot_params, detail::make_boot_params(plan, context));
@@ -193,7 +230,7 @@ namespace detail {
   Result<SystemRegisters> system = prepare_entry(plan.entry, plan.kernel, context);
   if (!system) return std::unexpected(system.error());
   EntryState state{.general = {}, .system = *system};
-  state.general.rip = plan.entry == Entry::Long64 ? plan.kernel + 0x200 : plan.kernel;
+  state.general.rip = plan.kernel + (plan.elf ? plan.elf->entry() : plan.entry == Entry::Long64 ? 0x200 : 0);
   state.general.rsi = LowMemory::boot_params;
   state.general.rsp = LowMemory::stack_top;
   return state;

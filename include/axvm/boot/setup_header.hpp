@@ -36,6 +36,7 @@ struct SetupHeader {
   static constexpr std::uint8_t jump_short = 0xeb;  ///< first byte of `jump`; the second is the header's length
 
   static constexpr std::uint8_t LOADED_HIGH = 1u << 0;     ///< loadflags: the protected-mode code is loaded above 1 MiB
+  static constexpr std::uint8_t KASLR_FLAG = 1u << 1;      ///< loadflags: the kernel's virtual addresses were moved
   static constexpr std::uint8_t CAN_USE_HEAP = 1u << 7;    ///< loadflags: heap_end_ptr is valid
   static constexpr std::uint16_t XLF_KERNEL_64 = 1u << 0;  ///< xloadflags: 64-bit entry at 0x200
   static constexpr std::uint16_t XLF_CAN_BE_LOADED_ABOVE_4G = 1u << 1;  ///< xloadflags

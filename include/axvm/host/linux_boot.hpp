@@ -14,12 +14,24 @@ namespace axvm::inline v1 {
 /// There is no PCI bus to look for; a panic restarts instead of hanging.
 inline constexpr std::string_view default_linux_cmdline = "console=ttyS0 panic=1 pci=off root=/dev/vda rw";
 
+/// A kernel as it came out of its bzImage.
+struct UnpackedKernel {
+  Mapping mapping;   ///< holds the bytes
+  ConstBytes bytes;  ///< the kernel
+};
+
+/// Unpacks a kernel, or finds it unpacked in the directory `cache` (empty: there is none). Fails with Unsupported where
+/// it does not know the format, with BadImage where the payload is damaged or is not of the size it claims.
+using KernelUnpacker = Result<UnpackedKernel> (*)(boot::Payload const& payload, Path const& cache);
+
 /// Which Linux to boot, by file names.
 struct LinuxFiles {
   Path kernel{};  ///< a bzImage
   Path initrd{};  ///< may be empty
   std::string cmdline{default_linux_cmdline};
   boot::Entry entry = boot::Entry::Long64;
+  KernelUnpacker unpack = nullptr;  ///< unpack_kernel of bind/unpack.hpp; null: the guest unpacks its kernel by itself
+  Path cache{};                     ///< the unpacker's directory of unpacked kernels; empty: none
 };
 
 /// A loader for Machine::load: the files stay open, so that a reset can load them again, and are mapped only meanwhile.
@@ -38,6 +50,8 @@ class LinuxBoot {
     }
     boot.cmdline_ = files.cmdline;
     boot.entry_ = files.entry;
+    boot.unpack_ = files.unpack;
+    boot.cache_ = files.cache;
     return boot;
   }
 
@@ -46,15 +60,36 @@ class LinuxBoot {
     if (!kernel) return std::unexpected(kernel.error());
     Result<Mapping> initrd = initrd_ ? initrd_->map() : Result<Mapping>(Mapping{});
     if (!initrd) return std::unexpected(initrd.error());
-    return boot::load_linux(
-        {.kernel = bytes_of(*kernel), .initrd = bytes_of(*initrd), .cmdline = cmdline_, .entry = entry_}, context);
+    Result<UnpackedKernel> unpacked = unpack(bytes_of(*kernel));
+    if (!unpacked) return std::unexpected(unpacked.error());
+    return boot::load_linux({.kernel = bytes_of(*kernel),
+                             .initrd = bytes_of(*initrd),
+                             .cmdline = cmdline_,
+                             .entry = entry_,
+                             .unpacked = unpacked->bytes},
+                            context);
   }
 
  private:
+  /// Nothing where the guest has to do it.
+  [[nodiscard, gnu::cold]] Result<UnpackedKernel> unpack(ConstBytes kernel) const {
+    if (unpack_ == nullptr || entry_ != boot::Entry::Long64) return UnpackedKernel{};
+    auto image = boot::BzImage::parse(kernel);
+    if (!image) return std::unexpected(image.error());
+    auto payload = boot::find_payload(*image);
+    if (!payload) return std::unexpected(payload.error());
+    if (!*payload) return UnpackedKernel{};
+    auto unpacked = unpack_(**payload, cache_);
+    if (!unpacked && unpacked.error().code == ErrorCode::Unsupported) return UnpackedKernel{};
+    return unpacked;
+  }
+
   File kernel_;
   std::optional<File> initrd_;
   std::string cmdline_;
   boot::Entry entry_ = boot::Entry::Long64;
+  KernelUnpacker unpack_ = nullptr;
+  Path cache_;
 };
 
 }  // namespace axvm::inline v1

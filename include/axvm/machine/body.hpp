@@ -307,6 +307,8 @@ class MachineBody {
     std::array<std::byte, 32> seed;
     if (::getrandom(seed.data(), seed.size(), GRND_NONBLOCK) == static_cast<ssize_t>(seed.size()))
       context.rng_seed = seed;
+    // Worth having even from a host that has only just started and cannot vouch for it.
+    (void)::getrandom(&context.random, sizeof context.random, GRND_INSECURE);
     auto entry = loader_(context);
     if (!entry) return std::unexpected(entry.error());
     return processors_[0].vcpu.set_entry(*entry);

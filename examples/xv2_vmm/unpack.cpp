@@ -1,0 +1,1 @@
+#include <axvm/bind/unpack_source.hpp>
