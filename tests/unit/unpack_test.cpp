@@ -303,3 +303,37 @@ TEST_CASE("kernel cache: its directory is where the user's programs keep such th
   CHECK(kernel_cache_directory().empty());
   if (home != nullptr) ::setenv("HOME", kept.c_str(), 1);
 }
+
+namespace {
+
+/// Starts the kernel in the file with that unpacker; where it is entered.
+Result<std::uint64_t> entered_at(Path const& kernel, KernelUnpacker unpack, boot::Entry entry = boot::Entry::Long64) {
+  const auto loader = LinuxBoot::open({.kernel = kernel, .cmdline = "quiet", .entry = entry, .unpack = unpack});
+  REQUIRE(loader);
+  const TestMemory memory(64_MiB);
+  const auto state = (*loader)({.memory = memory.view(), .map = {}, .rsdp = {}, .rng_seed = {}});
+  if (!state) return std::unexpected(state.error());
+  return state->general.rip;
+}
+
+}  // namespace
+
+TEST_CASE("Linux loader: the unpacked kernel is entered where there is an unpacker for it, else the packed one") {
+  const scratch::Directory directory;
+  auto write = [&](std::string_view name, Image const& image) {
+    return directory.put(name, {reinterpret_cast<char const*>(image.file.data()), image.file.size()});
+  };
+  const Buffer elf = SyntheticElf{}.build();
+  const Path good = write("good", Image(lz4(elf), elf.size()));
+  CHECK(*entered_at(good, unpack_kernel) == SyntheticElf::linked + 0x40);
+  CHECK(*entered_at(good, nullptr) == SyntheticElf::linked + 0x200);
+  CHECK(*entered_at(good, unpack_kernel, boot::Entry::Protected32) == SyntheticElf::linked);
+  const Path unknown = write("unknown", Image(Buffer(64, std::byte{1}), 64));
+  CHECK(*entered_at(unknown, unpack_kernel) == SyntheticElf::linked + 0x200);
+  const auto damaged = entered_at(write("damaged", Image(lz4(elf), elf.size() - 1)), unpack_kernel);
+  REQUIRE_FALSE(damaged);
+  CHECK(damaged.error().code == ErrorCode::BadImage);
+  const auto no_kernel = entered_at(write("no kernel", Image(lz4(Buffer(5000)), 5000)), unpack_kernel);
+  REQUIRE_FALSE(no_kernel);
+  CHECK(contains(no_kernel.error(), "it is no ELF file"));
+}
