@@ -191,11 +191,13 @@ int run(Xv2::Config config, xv2::Options const& options) {
   if (*placement)
     if (auto placed = machine->place(**placement); !placed) return fail(placed.error());
 
-  auto linux_boot = axvm::LinuxBoot::open({.kernel = options.guest.kernel,
-                                           .initrd = options.guest.initrd,
-                                           .cmdline = std::string(options.cmdline),
-                                           .unpack = options.guest.unpack ? axvm::unpack_kernel : nullptr,
-                                           .cache = axvm::kernel_cache_directory()});
+  const axvm::Path cache = axvm::kernel_cache_directory();
+  auto linux_boot =
+      axvm::LinuxBoot::open({.kernel = options.guest.kernel,
+                             .initrd = options.guest.initrd,
+                             .cmdline = std::string(options.cmdline),
+                             .unpack = options.guest.unpack && !cache.empty() ? axvm::unpack_kernel : nullptr,
+                             .cache = cache});
   if (!linux_boot) return fail(linux_boot.error());
   PrefaultMeter meter;
   machine->watch_prefault(meter.progress());

@@ -30,6 +30,17 @@ class KernelCache {
   /// Does nothing without a directory.
   explicit KernelCache(Path const& directory) : directory_(directory.view()) {}
 
+  /// Whether kernels can be kept: makes the directory where there is none.
+  [[nodiscard]] bool usable() const {
+    if (directory_.empty()) return false;
+    // The directory above is the user's own, or there is none yet.
+    if (::mkdir(directory_.c_str(), 0700) != 0 && errno == ENOENT) {
+      (void)::mkdir(directory_.substr(0, directory_.rfind('/')).c_str(), 0700);
+      (void)::mkdir(directory_.c_str(), 0700);
+    }
+    return ::access(directory_.c_str(), W_OK | X_OK) == 0;
+  }
+
   /// What the payload unpacks to; no bytes when it is not known.
   [[nodiscard]] UnpackedKernel find(boot::Payload const& payload) const {
     if (directory_.empty()) return {};
@@ -56,11 +67,6 @@ class KernelCache {
   /// Keeps what a payload unpacked to.
   void store(boot::Payload const& payload, ConstBytes kernel) const {
     if (directory_.empty()) return;
-    // The directory above is the user's own or there is none.
-    if (::mkdir(directory_.c_str(), 0700) != 0 && errno == ENOENT) {
-      (void)::mkdir(directory_.substr(0, directory_.rfind('/')).c_str(), 0700);
-      (void)::mkdir(directory_.c_str(), 0700);
-    }
     const Layout layout(payload);
     const Header header(payload);
     std::string name = directory_ + "/new-XXXXXX";

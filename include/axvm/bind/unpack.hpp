@@ -13,9 +13,10 @@ namespace axvm::inline v1 {
 /// Unpacks a kernel packed with gzip, xz, lz4 or zstd; for LinuxFiles::unpack. The formats that are left (bzip2, lzma,
 /// lzo) are Unsupported: their kernels unpack themselves.
 ///
-/// With a directory for it, what was unpacked is kept there and the next start maps it. A kept kernel is found by a
-/// hash and believed only when the payload kept with it is, byte for byte, the one that is asked for. What goes wrong
-/// with the directory costs time and nothing else. It keeps the eight kernels used last.
+/// With a directory for it, what was unpacked is kept there and the next start maps it; that is what pays. So where the
+/// directory cannot be had, everything is Unsupported, and without one each start unpacks. A kept kernel is found by a
+/// hash and believed only when the payload kept with it is, byte for byte, the one that is asked for. The directory
+/// keeps the eight kernels used last.
 [[nodiscard]] Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& cache);
 
 /// Where a user's programs keep such things: axvm in $XDG_CACHE_HOME or in ~/.cache; empty when neither is known.

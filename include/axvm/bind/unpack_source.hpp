@@ -82,6 +82,7 @@ Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& c
   if (unpack == nullptr) return failure(ErrorCode::Unsupported, what);
   const detail::KernelCache kept(cache);
   if (UnpackedKernel found = kept.find(payload); !found.bytes.empty()) return found;
+  if (!cache.empty() && !kept.usable()) return failure(ErrorCode::Unsupported, what, "there is no place to keep it");
 
   void* const address = ::mmap(nullptr, payload.unpacked_size, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
