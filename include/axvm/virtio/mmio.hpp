@@ -96,6 +96,10 @@ class MmioTransport {
 
   void read(MmioAccess& access) const {
     counters_.exits.add();
+    if (access.width == 4 && is_aligned(access.offset, 4)) {
+      access.value = word_at(access.offset);
+      return;
+    }
     access.value = 0;
     for (unsigned i = 0; i < access.width; ++i) {
       const std::uint64_t at = access.offset + i;
@@ -159,7 +163,7 @@ class MmioTransport {
     ++state_.config_generation;
     const bool listens = is_live(state_.status);
     if (listens) state_.interrupt_status |= interrupt::configuration_change;
-    page_.swap_all([this](std::uint64_t offset) { return word_at(offset); });
+    page_.swap_all(end_of_words(), [this](std::uint64_t offset) { return word_at(offset); });
     if (listens) interrupt_driver();
   }
 
@@ -348,12 +352,14 @@ class MmioTransport {
     return word;
   }
 
+  [[nodiscard]] std::uint64_t end_of_words() const { return mmio_config_offset + core_.config().size(); }
+
   // Brings what the guest reads by itself into step.
   void show() const {
     page_.show_registers([this](std::uint64_t offset) { return word_at(offset); });
   }
   void show_all() const {
-    page_.show_all([this](std::uint64_t offset) { return word_at(offset); });
+    page_.show_all(end_of_words(), [this](std::uint64_t offset) { return word_at(offset); });
   }
 
   template <std::size_t... Index>

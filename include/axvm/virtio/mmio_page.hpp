@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -14,7 +15,7 @@ namespace axvm::inline v1::virtio {
 /// gives what the four bytes at a multiple of 4 read as; without a page nothing is ever asked of it.
 class MmioPage {
  public:
-  /// Bytes of registers and configuration space; a larger window reads all-ones behind them.
+  /// Bytes of registers and configuration space.
   static constexpr std::uint64_t size = 0x1000;
 
   constexpr explicit MmioPage(RegisterPage page) : page_(page) {}
@@ -30,17 +31,18 @@ class MmioPage {
   }
   /// Everything, word by word: for what a driver does not take for one value.
   template <class WordAt>
-  [[gnu::cold]] void show_all(WordAt const& word_at) const {
+  [[gnu::cold]] void show_all(std::uint64_t end, WordAt const& word_at) const {
     if (!page_) return;
-    for (std::uint64_t offset = 0; offset < size; offset += 4) show(offset, word_at);
+    for (std::uint64_t offset = 0; offset < end && offset < size; offset += 4) show(offset, word_at);
   }
   /// Everything at one stroke.
   template <class WordAt>
-  [[gnu::cold]] void swap_all(WordAt const& word_at) const {
+  [[gnu::cold]] void swap_all(std::uint64_t end, WordAt const& word_at) const {
     if (!page_) return;
     std::array<std::uint32_t, size / 4> words;
-    for (std::uint64_t i = 0; i < words.size(); ++i) words[i] = word_at(4 * i);
-    page_.swap(std::as_bytes(std::span(words)));
+    std::size_t count = 0;
+    for (std::uint64_t offset = 0; offset < end && offset < size; offset += 4) words[count++] = word_at(offset);
+    page_.swap(std::as_bytes(std::span(words).first(count)));
   }
 
  private:
