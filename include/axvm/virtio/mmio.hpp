@@ -37,7 +37,7 @@ namespace axvm::inline v1::virtio {
 
 /// What a device's settings say of its `exact_interrupt_status`.
 inline constexpr std::string_view exact_interrupt_status_help =
-    "InterruptStatus exactly as specified, at the price of exits for each interrupt";
+    "InterruptStatus exactly as specified, at the price of an exit for each interrupt";
 
 /// Carries a core over MMIO registers. A device owns a core, a state and this, and hands its accesses on. Everything is
 /// called under the device's lock.
