@@ -1,5 +1,6 @@
-// exits KERNEL INITRD DISK DISK TRACE_MARKER: a machine whose guest can mark a stretch of its life. Prints what the
-// monitor counted between the first two marks; each mark is written to the file TRACE_MARKER, too.
+// exits EXACT KERNEL INITRD DISK DISK TRACE_MARKER: a machine whose guest can mark a stretch of its life. Prints what
+// the monitor counted between the first two marks; each mark is written to the file TRACE_MARKER, too. EXACT is what
+// the second disk's exact_interrupt_status is set to, 0 or 1.
 
 #include <fcntl.h>
 
@@ -55,23 +56,24 @@ class Marks {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 6) return 2;
+  if (argc != 7) return 2;
   auto fail = [](axvm::Error const& error) {
     std::fprintf(stderr, "%s\n", axvm::describe(error).c_str());
     return 1;
   };
   Marks marks;
-  marks.trace = axvm::Descriptor(::open(argv[5], O_WRONLY | O_CLOEXEC));
+  marks.trace = axvm::Descriptor(::open(argv[6], O_WRONLY | O_CLOEXEC));
   M::Config config{.memory = 256 * axvm::MiB, .host_check = axvm::HostCheck::warn};
-  config.of<axvm::VirtioBlk, 0>().path = std::string_view(argv[3]);
-  config.of<axvm::VirtioBlk, 1>().path = std::string_view(argv[4]);
+  config.of<axvm::VirtioBlk, 0>().path = std::string_view(argv[4]);
+  config.of<axvm::VirtioBlk, 1>().path = std::string_view(argv[5]);
+  config.of<axvm::VirtioBlk, 1>().exact_interrupt_status = *argv[1] == '1';
   config.of<Mark>() = {&marks, [](void* self) { static_cast<Marks*>(self)->add(); }};
   auto machine = M::create(config);
   if (!machine) return fail(machine.error());
   marks.machine = &*machine;
   auto linux_boot = axvm::LinuxBoot::open(
-      {.kernel = std::string_view(argv[1]),
-       .initrd = std::string_view(argv[2]),
+      {.kernel = std::string_view(argv[2]),
+       .initrd = std::string_view(argv[3]),
        .cmdline = "console=ttyS0 panic=1 pci=off quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda"});
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
