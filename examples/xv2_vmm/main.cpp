@@ -163,6 +163,21 @@ axvm::Result<> save_state(Xv2& machine, xv2::StateFile const& file) {
   return file.write(axvm::write_toml(states->settings(), "The state of a machine's devices when its run had ended."));
 }
 
+/// Says how often the guest had to leave for the registers of its disks.
+void tell_exits(Xv2& machine, Xv2::Config const& config) {
+  const axvm::Description description = Xv2::description(config);
+  machine.for_each_device([&]<std::size_t I>(auto& device) {
+    if constexpr (requires { device.counters.transport.exits; }) {
+      const auto exits = device.counters.transport.exits.value(), requests = device.counters.transport.requests.value();
+      char rate[32];
+      std::snprintf(rate, sizeof rate, "%.2f",
+                    requests != 0 ? static_cast<double>(exits) / static_cast<double>(requests) : 0.0);
+      say(axvm::Severity::Info, axvm::text<255>(description.devices[I].name, ": ", requests, " requests, ", exits,
+                                                " exits for its registers, ", std::string_view(rate), " a request"));
+    }
+  });
+}
+
 int run(Xv2::Config config, xv2::Options const& options) {
   std::optional<xv2::StateFile> state_file;
   if (!options.save_state.empty()) {
@@ -217,6 +232,7 @@ int run(Xv2::Config config, xv2::Options const& options) {
   const auto end = machine->run();
   signals.unwatch();
   terminal.reset();
+  if (verbose > 0) tell_exits(*machine, config);
   // Of a run that failed, too: it may show why.
   const axvm::Result<> saved = state_file ? save_state(*machine, *state_file) : axvm::Result<>{};
   const int status = saved ? 0 : fail(saved.error());

@@ -2,9 +2,11 @@
 // is only ever asked for whole sectors within it and for guest RAM, a read-only one is never written, a notification
 // answers at most as many requests as the queue holds, each answered head was offered and is answered once with a
 // length within its writable buffers, and nothing but those buffers and the used ring changes. (The last two are not
-// asked where buffers lie over what the device reads, because then the guest changes its own requests.)
+// asked where buffers lie over what the device reads, because then the guest changes its own requests.) The page of
+// registers that the guest reads by itself is at all times what the device would answer.
 //
-// An input: 8 bytes {bit 0 read-only, bit 1 EVENT_IDX, bit 2 INDIRECT_DESC, bit 3 FLUSH (u8), log2 of the size (u8),
+// An input: 8 bytes {bit 0 read-only, bit 1 EVENT_IDX, bit 2 INDIRECT_DESC, bit 3 FLUSH, bit 4 acknowledgements of used
+// buffers are swallowed, bit 5 and nevertheless InterruptStatus is exact (u8), log2 of the size (u8),
 // addresses of driver and device area (u16 each), length n of what follows (u16)}, n bytes of guest memory from 0 on,
 // where the descriptors are, then records of 8 bytes {what (u8), width (u8), where (u16), value (u32)}.
 #include <memory>
@@ -63,9 +65,32 @@ struct Disk {
 };
 
 struct Target {
-  explicit Target(bool read_only) : disk{ram, read_only} {
+  Target(bool read_only, bool swallows, bool exact)
+      : disk{ram, read_only}, config{.path = "fuzz.img", .exact_interrupt_status = exact} {
     context.memory = ram.memory;
-    device = std::make_unique<VirtioBlk>(VirtioBlk::Config{.path = "fuzz.img"}, resources, context);
+    context.window_owner = this;
+    context.add_register_page = [](void* self, std::size_t) {
+      return RegisterPage(std::as_writable_bytes(std::span(static_cast<Target*>(self)->page)), self,
+                          [](void*, ConstBytes) { std::abort(); });  // nothing changes the size of the disk
+    };
+    // Doorbells are not taken, so that what the guest writes there comes to the device.
+    if (swallows)
+      context.add_doorbell = [](void*, DoorbellAddress const&, Callback callback) { return callback.call == nullptr; };
+    build();
+  }
+
+  void build() {
+    device.reset();
+    page.fill(0xffff'ffff);
+    device = std::make_unique<VirtioBlk>(config, resources, context);
+  }
+
+  void check_page() {
+    for (std::uint64_t offset = 0; offset < 0x100 + 2 * sizeof(virtio::BlkConfig); offset += 4) {
+      MmioAccess access{offset, 4, 0};
+      device->read(access);
+      require(page[offset / 4] == access.value);
+    }
   }
 
   void out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
@@ -80,6 +105,7 @@ struct Target {
     std::vector<std::byte> before = ram.bytes();
     virtio::QueueState const queue = device->state.queues[0];
     action();
+    check_page();
     std::vector<std::byte> after = ram.bytes();
     if (before == after) return;
     require(queue.ready);
@@ -126,6 +152,8 @@ struct Target {
   Disk disk;
   VirtioBlk::Resources resources{BlockImage(&disk, &Disk::operations, Disk::size, disk.read_only)};
   DeviceContext context;
+  std::array<std::uint32_t, 1024> page{};
+  VirtioBlk::Config config;
   std::unique_ptr<VirtioBlk> device;
 };
 
@@ -134,7 +162,7 @@ struct Target {
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   ConstBytes input = std::as_bytes(std::span(data, size));
   if (size < 8) return 0;
-  auto target = std::make_unique<Target>((data[0] & 1) != 0);
+  auto target = std::make_unique<Target>((data[0] & 1) != 0, (data[0] & 16) != 0, (data[0] & 32) != 0);
   std::size_t length = *load<std::uint16_t>(input, 6);
   ConstBytes rest = input.subspan(8);
   if (length > rest.size()) length = rest.size();
@@ -186,10 +214,10 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       case 6: {  // the machine is saved, and goes on in another process
         VirtioBlk::State saved = target->device->state;
         if (where != 0) saved.queues[0].next_available = static_cast<std::uint16_t>(value);
-        target->device =
-            std::make_unique<VirtioBlk>(VirtioBlk::Config{.path = "fuzz.img"}, target->resources, target->context);
+        target->build();
         target->device->state = saved;
         target->device->restored();
+        target->check_page();
         break;
       }
       case 7: start(); break;

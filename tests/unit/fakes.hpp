@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -102,13 +103,15 @@ class EventLoop {
 class InterruptRecorder {
  public:
   bool level = false;
-  unsigned edges = 0;  ///< rising ones
+  unsigned edges = 0;             ///< rising ones
+  std::function<void()> on_edge;  ///< what the other end does at each of them
 
   axvm::IrqLine line() {
     return {this, [](void* self, bool high) {
               auto& recorder = *static_cast<InterruptRecorder*>(self);
               recorder.level = high;
               if (high) ++recorder.edges;
+              if (high && recorder.on_edge) recorder.on_edge();
             }};
   }
   /// Rising edges since the last call.

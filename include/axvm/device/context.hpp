@@ -10,6 +10,7 @@
 #include <axvm/core/log.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/irq_line.hpp>
+#include <axvm/device/register_page.hpp>
 
 namespace axvm::inline v1 {
 
@@ -42,16 +43,28 @@ struct DeviceContext {
   Events events;                           ///< descriptors and timers
   Log log;
   MachineControl machine;  ///< power-off, reset
-  /// Registers doorbells, called back like an event; returns false when the hypervisor has none, and then the write
-  /// arrives as an ordinary access. Null when there never are any.
+  /// Registers doorbells; see ring_on() and swallow(), whose callback is empty. Null when there never are any.
   bool (*add_doorbell)(void* self, DoorbellAddress const& doorbell, Callback callback) = nullptr;
-  void* doorbell_owner = nullptr;
+  /// Makes a register page; see register_page(). Null when there never are any.
+  RegisterPage (*add_register_page)(void* self, std::size_t window) = nullptr;
+  void* window_owner = nullptr;  ///< the `self` of both
 
   /// The device's first (mostly only) interrupt line, or the one with the index.
   [[nodiscard]] IrqLine irq(std::size_t index = 0) const { return lines[index]; }
 
+  /// Turns a guest's write into a callback, like an event. False when the hypervisor cannot: then the write arrives as
+  /// an ordinary access.
   [[nodiscard]] bool ring_on(DoorbellAddress const& doorbell, Callback callback) const {
-    return add_doorbell != nullptr && add_doorbell(doorbell_owner, doorbell, callback);
+    return add_doorbell != nullptr && add_doorbell(window_owner, doorbell, callback);
+  }
+  /// Makes nothing of a guest's write: it does not arrive anywhere and costs the guest no exit to the monitor. False
+  /// when the hypervisor cannot: then the write arrives as an ordinary access.
+  [[nodiscard]] bool swallow(DoorbellAddress const& doorbell) const { return ring_on(doorbell, {}); }
+  /// The bytes of a window as the guest reads them without the device; `window` is the index of the claim among the
+  /// device's claims. Once for a window, in the constructor. Without a page under it when the hypervisor has none: then
+  /// reads arrive as ordinary accesses.
+  [[nodiscard]] RegisterPage register_page(std::size_t window) const {
+    return add_register_page != nullptr ? add_register_page(window_owner, window) : RegisterPage{};
   }
 };
 

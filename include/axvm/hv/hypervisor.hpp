@@ -15,6 +15,7 @@
 #include <axvm/device/feature.hpp>
 #include <axvm/device/irq_line.hpp>
 #include <axvm/device/offload.hpp>
+#include <axvm/device/register_page.hpp>
 
 namespace axvm::inline v1 {
 
@@ -70,6 +71,15 @@ concept HypervisorVm = HypervisorVcpu<typename M::Vcpu> &&
                          // A descriptor that becomes readable when the guest writes `value` there, or an error.
                          { vm.doorbell(address, width, value) } -> std::same_as<Result<int>>;
                        };
+
+/// Has windows whose reads do not leave the hypervisor. A machine whose hypervisor lacks them has every read as an
+/// exit.
+template <class M>
+concept HasRegisterPages = requires(M& vm, GuestAddress address, std::uint64_t size) {
+  // Memory that the guest reads there and whose writes arrive as exits or doorbells, or an error. It stays as long as
+  // the virtual machine; before there are processors.
+  { vm.register_page(address, size) } -> std::same_as<Result<RegisterPage>>;
+};
 
 /// A way to run guests: checks itself when opened, then makes virtual machines.
 template <class H>

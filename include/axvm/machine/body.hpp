@@ -16,6 +16,7 @@
 #include <axvm/hv/kvm/kvm.hpp>
 #include <axvm/io/io.hpp>
 #include <axvm/machine/acpi_tables.hpp>
+#include <axvm/machine/device_windows.hpp>
 #include <axvm/machine/kept_loader.hpp>
 #include <axvm/machine/machine_memory.hpp>
 #include <axvm/machine/machine_place.hpp>
@@ -39,6 +40,7 @@ class MachineBody {
       : config_(config),
         hypervisor_(std::move(hypervisor)),
         log_(log),
+        windows_(log),
         counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {
     if (host) host_ = *host;
     else host_ = own_host_.emplace().host();
@@ -142,13 +144,6 @@ class MachineBody {
   [[nodiscard]] HandlerObjects<HandlerList>& handlers() { return handlers_; }
 
  private:
-  /// What the machine remembers of each device beside its cell.
-  struct DoorbellOwner {
-    MachineBody* body = nullptr;
-    EventLoop::Owner* owner = nullptr;
-    std::span<const Claim> claims;
-  };
-
   Result<> enter(MachineState next) {
     const MachineState now = state();
     if (!may_follow(now, next))
@@ -236,27 +231,26 @@ class MachineBody {
 
   Result<> build_devices() {
     Result<> result;
+    windows_.begin(*vm_, loop_);
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       if (!result || Composed::offloaded[I] || !cell.wanted()) return;
       DeviceContext context;
       result = connect_device(I, claims_of<Composed, I>, context);
       if (!result) return;
       cell.build(context);
-      if (doorbell_error_) result = std::unexpected(*doorbell_error_);
+      result = windows_.result();
     });
     return result;
   }
 
   /// Everything that device `index` gets to work with.
   Result<> connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context) {
-    doorbell_error_.reset();
-    doorbell_owners_[index] = {this, &owners_[index], claims};
+    window_owners_[index] = {.events = &owners_[index], .claims = claims};
+    windows_.connect(context, window_owners_[index]);
     context.memory = memory();
     context.events = EventLoop::events_of(owners_[index]);
     context.log = log_;
     context.machine = {this, [](void* self, Action action) { static_cast<MachineBody*>(self)->request(action); }};
-    context.add_doorbell = &MachineBody::add_doorbell;
-    context.doorbell_owner = &doorbell_owners_[index];
     std::size_t line = 0;
     for (Claim const& claim : claims) {
       if (claim.kind != ClaimKind::Irq) continue;
@@ -265,20 +259,6 @@ class MachineBody {
       context.lines[line++] = *connected;
     }
     return {};
-  }
-
-  [[gnu::cold]] static bool add_doorbell(void* self, DoorbellAddress const& doorbell, Callback callback) {
-    auto& owner = *static_cast<DoorbellOwner*>(self);
-    auto event =
-        owner.body->vm_->doorbell(owner.claims[doorbell.window].base + doorbell.offset, doorbell.width, doorbell.value);
-    if (!event) return false;
-    if (owner.body->loop_.watch_signal(*owner.owner, *event, callback)) return true;
-    // The hypervisor swallows the writes from now on, and nobody would hear them.
-    owner.body->doorbell_error_ = Error{.code = ErrorCode::HostIo,
-                                        .operation = "watch a doorbell",
-                                        .os_error = errno,
-                                        .hint = "raise the limit on open files (ulimit -n)"};
-    return false;
   }
 
   Result<> build_vcpus() {
@@ -379,12 +359,12 @@ class MachineBody {
   MachineMemory memory_;
   EventLoop loop_;
   std::array<EventLoop::Owner, Composed::List::count> owners_{};
-  std::array<DoorbellOwner, Composed::List::count> doorbell_owners_{};
+  DeviceWindows<H> windows_;
+  std::array<typename DeviceWindows<H>::Owner, Composed::List::count> window_owners_{};
   std::optional<Vm> vm_;
   BoardType board_;
   [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
-  std::optional<Error> doorbell_error_;
   MachinePlace place_;
   Error settle_error_;  ///< of the first thread that set unsettled_
   std::atomic<bool> unsettled_{false};

@@ -5,3 +5,4 @@
 #include <axvm/memory/huge_pages.hpp>
 #include <axvm/memory/mapping.hpp>
 #include <axvm/memory/spread.hpp>
+#include <axvm/memory/swapped_memory.hpp>

@@ -24,13 +24,15 @@ class VirtioBlk {
   static constexpr auto claims = axvm::claims(Mmio{.size = 0x1000}, Irq{});
 
   struct Config {
-    Path path;               ///< the disk image; none: there is no such disk
-    bool read_only = false;  ///< the guest may not write, and the image is opened for reading only
+    Path path;                            ///< the disk image; none: there is no such disk
+    bool read_only = false;               ///< the guest may not write, and the image is opened for reading only
+    bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
   /// Help, units and short flags of the settings.
   static constexpr auto fields = axvm::fields(
       field<&Config::path>{.help = "disk image or block device; none: no disk", .unit = "file", .alias = 'd'},
-      field<&Config::read_only>{.help = "the guest may not write to it"});
+      field<&Config::read_only>{.help = "the guest may not write to it"},
+      field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What is open for it as long as the machine exists.
   struct Resources {
@@ -61,7 +63,7 @@ class VirtioBlk {
   /// The image must stay open, and where it is, as long as the device lives.
   VirtioBlk(Config const& config, Resources& resources, DeviceContext& context)
       : core_(resources.image, config.read_only, file_name(config.path), counters.disk),
-        transport_(core_, state, counters.transport, name, context) {}
+        transport_(core_, state, counters.transport, name, context, config.exact_interrupt_status) {}
 
   void read(MmioAccess& access) { transport_.read(access); }
   void write(MmioAccess const& access) { transport_.write(access); }

@@ -12,7 +12,10 @@
 #include <axvm/device/access.hpp>
 #include <axvm/device/context.hpp>
 #include <axvm/virtio/bits.hpp>
+#include <axvm/virtio/device_status.hpp>
+#include <axvm/virtio/mmio_page.hpp>
 #include <axvm/virtio/mmio_registers.hpp>
+#include <axvm/virtio/mmio_state.hpp>
 #include <axvm/virtio/queue.hpp>
 #include <axvm/virtio/transport.hpp>
 
@@ -20,45 +23,56 @@
 // Modelled: all control registers, the device status state machine of 2.1 and 3.1, feature negotiation with VERSION_1,
 //   INDIRECT_DESC and EVENT_IDX, split virtqueues, doorbells, the interrupt line (edge-triggered, not shared).
 // Left out: the legacy layout (version 1), packed rings, QueueReset (VIRTIO_F_RING_RESET is not offered, the register
-//   reads 0), shared memory regions (every length and base reads all-ones), writable configuration fields.
-// Ignored: accesses to control registers that are not 32 bits wide and aligned (reads are all-ones, as those of
-//   write-only and unassigned registers are), writes to read-only registers and to the configuration space, reserved
-//   bits of every register, writes to a queue's registers while it is ready, everything but a reset once the device has
-//   DEVICE_NEEDS_RESET or FAILED.
+//   reads 0), shared memory regions (every length and base reads all-ones).
+// Departs from 4.2.2: InterruptStatus says that a buffer was used from DRIVER_OK to the reset, unless its exact meaning
+//   is asked for (see MmioTransport).
+// Ignored: writes to control registers that are not 32 bits wide and aligned, writes to read-only registers and to the
+//   configuration space of a core that has no writable one, reserved bits of every register, writes to a queue's
+//   registers while it is ready, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED.
+// Reads of any width and alignment give the window's bytes as memory would, little-endian; write-only and unassigned
+//   registers and what lies behind the configuration space are all-ones. (4.2.2.2 has drivers read control registers by
+//   32 bits only.)
 
 namespace axvm::inline v1::virtio {
 
-/// The saved registers of a device on MMIO. Plain aggregate.
-template <std::size_t Queues>
-struct MmioState {
-  std::uint32_t status = 0;
-  std::uint32_t device_features_sel = 0;
-  std::uint32_t driver_features_sel = 0;
-  std::uint64_t driver_features = 0;
-  std::uint32_t queue_sel = 0;
-  std::uint32_t interrupt_status = 0;
-  std::uint32_t config_generation = 0;
-  std::array<QueueState, Queues> queues{};
-
-  friend constexpr bool operator==(MmioState const&, MmioState const&) = default;
-};
+/// What a device's settings say of its `exact_interrupt_status`.
+inline constexpr std::string_view exact_interrupt_status_help =
+    "InterruptStatus exactly as specified, at the price of an exit for each interrupt";
 
 /// Carries a core over MMIO registers. A device owns a core, a state and this, and hands its accesses on. Everything is
 /// called under the device's lock.
+///
+/// **Reads** are the guest's alone where the hypervisor has register pages: the page is kept equal to what read()
+/// gives, and a write is answered there before the processor that wrote goes on. A change of the configuration space
+/// comes in one stroke with its generation, so that a driver which reads the generation, the fields and the generation
+/// again never accepts a mixture.
+///
+/// **Interrupts** are one edge for each that the driver wants. None is lost: whatever an edge speaks of is in memory
+/// and in the registers before it is made; an edge that arrives while the handler runs makes it run again; and a
+/// handler looks at the used ring after it has acknowledged. So it does not matter whether an acknowledgement of used
+/// buffers comes before or after the next one is used, and there is nothing for a device to do about it:
+/// InterruptStatus says that a buffer was used all the time from DRIVER_OK to the reset, which costs a handler one more
+/// look at the ring when only the configuration has changed, and writing just that bit to InterruptACK does not leave
+/// the kernel. A configuration change is kept count of and its acknowledgement, whatever other bits it has, arrives
+/// here: a driver that acknowledges one reads the configuration space afterwards, and a change after that makes an edge
+/// of its own. Where the hypervisor has no doorbells, or the exact meaning of InterruptStatus is asked for, used
+/// buffers are kept count of as well.
 template <Core C>
 class MmioTransport {
  public:
-  static constexpr std::size_t queue_count = C::queue_sizes.size();
+  static constexpr std::size_t most_queues = C::queue_sizes.size();
   static_assert(are_queue_sizes(C::queue_sizes), "axvm: a queue's size is a power of two, at most 1024");
-  using State = MmioState<queue_count>;
+  using State = MmioState<most_queues>;
 
   /// What VendorID reads as: "axvm". Nobody assigns these; drivers look only for quirks.
   static constexpr std::uint32_t vendor_id = 0x6d76'7861;
-  /// The doorbells are in the device's first claim, which must be the register window.
+  /// The registers are in the device's first claim, a window of at least MmioPage::size.
   static constexpr std::size_t window = 0;
 
-  /// All but the context must outlive it. `name` is for messages.
-  MmioTransport(C& core, State& state, TransportCounters& counters, std::string_view name, DeviceContext const& context)
+  /// All but the context must outlive it. `name` is for messages. `exact_interrupt_status` makes InterruptStatus and
+  /// InterruptACK what 4.2.2 says, at the price of an exit for each interrupt.
+  MmioTransport(C& core, State& state, TransportCounters& counters, std::string_view name, DeviceContext const& context,
+                bool exact_interrupt_status = false)
       : core_(core),
         state_(state),
         counters_(counters),
@@ -66,34 +80,41 @@ class MmioTransport {
         memory_(context.memory),
         line_(context.irq()),
         events_(context.events),
-        log_(context.log) {
-    for (std::size_t i = 0; i < queue_count; ++i) {
+        log_(context.log),
+        page_(context.register_page(window)),
+        queue_count_(queue_count_of(core)) {
+    // Without doorbells the writes arrive at write().
+    for (std::size_t i = 0; i < queue_count_; ++i) {
       bells_[i] = {this, i};
-      DoorbellAddress doorbell{
-          .window = window, .offset = static_cast<std::uint64_t>(MmioRegister::QueueNotify), .width = 4, .value = i};
-      // Without doorbells the write arrives at write().
-      (void)context.ring_on(doorbell, Callback::to<&Bell::ring>(bells_[i]));
+      (void)context.ring_on(doorbell(MmioRegister::QueueNotify, i), Callback::to<&Bell::ring>(bells_[i]));
     }
+    exact_ = exact_interrupt_status || !context.swallow(doorbell(MmioRegister::InterruptACK, interrupt::used_buffer));
+    show_all();
   }
   MmioTransport(MmioTransport const&) = delete;
   MmioTransport& operator=(MmioTransport const&) = delete;
 
   void read(MmioAccess& access) const {
-    access.value = all_ones(access.width);
-    if (access.offset >= mmio_config_offset) {
-      ConstBytes config = core_.config();
-      std::uint64_t offset = access.offset - mmio_config_offset;
-      if (offset >= config.size()) return;
-      std::uint64_t left = config.size() - offset;
-      std::memcpy(&access.value, config.data() + offset, left < access.width ? left : access.width);
-    } else if (access.width == 4 && is_aligned(access.offset, 4)) {
-      access.value = register_value(static_cast<MmioRegister>(access.offset));
+    counters_.exits.add();
+    if (access.width == 4 && is_aligned(access.offset, 4)) {
+      access.value = word_at(access.offset);
+      return;
+    }
+    access.value = 0;
+    for (unsigned i = 0; i < access.width; ++i) {
+      const std::uint64_t at = access.offset + i;
+      access.value |= std::uint64_t{word_at(at & ~3ull) >> 8 * (at % 4) & 0xff} << 8 * i;
     }
   }
 
   void write(MmioAccess const& access) {
-    if (access.offset < mmio_config_offset && access.width == 4 && is_aligned(access.offset, 4))
+    counters_.exits.add();
+    if (access.offset >= mmio_config_offset) {
+      write_config(access);
+    } else if (access.width == 4 && is_aligned(access.offset, 4)) {
       set_register(static_cast<MmioRegister>(access.offset), static_cast<std::uint32_t>(access.value));
+      show();
+    }
   }
 
   /// To be called after the state was assigned: checks it as if a guest had written it and goes on from there.
@@ -104,15 +125,19 @@ class MmioTransport {
     for (Queue& queue : queues_) queue.stop();
     if ((state_.status & status::FEATURES_OK) != 0 && !acceptable(state_.driver_features))
       needs_reset(RingFault::BadState);
-    for (std::size_t i = 0; i < queue_count; ++i) {
+    for (std::size_t i = 0; i < most_queues; ++i) {
       if (!state_.queues[i].ready) continue;
-      if ((state_.status & status::FEATURES_OK) == 0) needs_reset(RingFault::BadState);
+      if ((state_.status & status::FEATURES_OK) == 0 || i >= queue_count_) needs_reset(RingFault::BadState);
       else if (RingFault fault = queues_[i].start(C::queue_sizes[i], features()); fault != RingFault::None)
         needs_reset(fault);
     }
-    // An interrupt or a notification may have been under way when the state was saved. One too many does no harm.
-    line_.lower();
-    line_.set(state_.interrupt_status != 0);
+    // An interrupt or a notification may have been under way when the state was saved, and of used buffers another kind
+    // of machine may have kept no count. One too many does no harm.
+    const bool listens = (state_.status & status::DRIVER_OK) != 0;
+    state_.interrupt_status &= ~interrupt::used_buffer;
+    if (listens && exact_) state_.interrupt_status |= interrupt::used_buffer;
+    show_all();
+    if (listens) line_.pulse();
     (void)again();
   }
 
@@ -122,7 +147,11 @@ class MmioTransport {
 
   void completed(std::size_t index) {
     Queue& queue = queues_[index];
-    if (queue.publish() && is_live()) interrupt_driver(interrupt::used_buffer);
+    counters_.requests.add(queue.unpublished());
+    if (queue.publish() && is_live(state_.status)) {
+      if (exact_) keep(interrupt::used_buffer);
+      interrupt_driver();
+    }
     if (queue.fault() != RingFault::None) needs_reset(queue.fault());
   }
 
@@ -132,7 +161,10 @@ class MmioTransport {
 
   void configuration_changed() {
     ++state_.config_generation;
-    if (is_live()) interrupt_driver(interrupt::configuration_change);
+    const bool listens = is_live(state_.status);
+    if (listens) state_.interrupt_status |= interrupt::configuration_change;
+    page_.swap_all(end_of_words(), [this](std::uint64_t offset) { return word_at(offset); });
+    if (listens) interrupt_driver();
   }
 
   [[nodiscard]] std::uint64_t features() const {
@@ -146,6 +178,10 @@ class MmioTransport {
     void ring() { transport->notify(index); }
   };
 
+  static constexpr DoorbellAddress doorbell(MmioRegister which, std::uint64_t value) {
+    return {.window = window, .offset = static_cast<std::uint64_t>(which), .width = 4, .value = value};
+  }
+
   [[nodiscard]] std::uint64_t offered() const {
     return core_.features() | feature::VERSION_1 | feature::INDIRECT_DESC | feature::EVENT_IDX;
   }
@@ -153,8 +189,6 @@ class MmioTransport {
   [[nodiscard]] bool acceptable(std::uint64_t features) const {
     return (features & ~offered()) == 0 && (features & feature::VERSION_1) != 0;
   }
-  [[nodiscard]] bool is_stuck() const { return (state_.status & (status::DEVICE_NEEDS_RESET | status::FAILED)) != 0; }
-  [[nodiscard]] bool is_live() const { return (state_.status & status::DRIVER_OK) != 0 && !is_stuck(); }
 
   /// 32 of 64 feature bits; `selector` 2 and above have none.
   static constexpr std::uint32_t half(std::uint64_t features, std::uint32_t selector) {
@@ -165,7 +199,7 @@ class MmioTransport {
   }
 
   [[nodiscard]] std::uint32_t register_value(MmioRegister which) const {
-    bool has_queue = state_.queue_sel < queue_count;
+    bool has_queue = state_.queue_sel < queue_count_;
     switch (which) {
       case MmioRegister::MagicValue: return mmio_magic;
       case MmioRegister::Version: return 2;
@@ -175,7 +209,9 @@ class MmioTransport {
       case MmioRegister::QueueNumMax: return has_queue ? C::queue_sizes[state_.queue_sel] : 0;
       case MmioRegister::QueueReady: return has_queue && state_.queues[state_.queue_sel].ready ? 1 : 0;
       case MmioRegister::QueueReset: return 0;
-      case MmioRegister::InterruptStatus: return state_.interrupt_status;
+      case MmioRegister::InterruptStatus:
+        return state_.interrupt_status |
+               (!exact_ && (state_.status & status::DRIVER_OK) != 0 ? interrupt::used_buffer : 0);
       case MmioRegister::Status: return state_.status;
       case MmioRegister::ConfigGeneration: return state_.config_generation;
       default: return 0xffff'ffff;
@@ -201,7 +237,7 @@ class MmioTransport {
   }
 
   void set_queue_register(MmioRegister which, std::uint32_t value) {
-    if (state_.queue_sel >= queue_count || state_.queues[state_.queue_sel].ready) return;
+    if (state_.queue_sel >= queue_count_ || state_.queues[state_.queue_sel].ready) return;
     QueueState& queue = state_.queues[state_.queue_sel];
     switch (which) {
       case MmioRegister::QueueNum: queue.size = value; return;
@@ -217,7 +253,7 @@ class MmioTransport {
 
   /// A queue that is made ready starts at index 0 of fresh rings; one that is not sound does not become ready.
   void set_queue_ready(std::uint32_t value) {
-    if (state_.queue_sel >= queue_count) return;
+    if (state_.queue_sel >= queue_count_) return;
     QueueState& queue = state_.queues[state_.queue_sel];
     bool ready = (value & 1) != 0;
     if (ready == queue.ready) return;
@@ -227,34 +263,22 @@ class MmioTransport {
       return;
     }
     // Before the features are settled nobody can say what the rings mean.
-    if ((state_.status & status::FEATURES_OK) == 0 || is_stuck()) return;
+    if ((state_.status & status::FEATURES_OK) == 0 || is_stuck(state_.status)) return;
     queue.next_available = queue.used_index = 0;
     RingFault fault = queues_[state_.queue_sel].start(C::queue_sizes[state_.queue_sel], features());
     if (fault != RingFault::None) return needs_reset(fault);
     queue.ready = true;
   }
 
-  /// [virtio/1.2] 2.1.1 and 3.1.1: bits are set in order and cleared only all together. A write that would clear one
-  /// is ignored; a bit whose forerunner is missing stays clear, and so does FEATURES_OK for features not to be had.
   void set_status(std::uint32_t value) {
     if (value == 0) return reset();
-    constexpr std::uint32_t driver_bits =
-        status::ACKNOWLEDGE | status::DRIVER | status::FEATURES_OK | status::DRIVER_OK | status::FAILED;
-    std::uint32_t now = state_.status;
-    if ((value & status::FAILED) != 0) {
-      state_.status |= status::FAILED;
-      return;
-    }
-    if (is_stuck() || (now & driver_bits & ~value) != 0) return;
-    if ((value & status::ACKNOWLEDGE) != 0) now |= status::ACKNOWLEDGE;
-    if ((value & status::DRIVER) != 0 && (now & status::ACKNOWLEDGE) != 0) now |= status::DRIVER;
-    if ((value & status::FEATURES_OK) != 0 && (now & status::DRIVER) != 0 && acceptable(state_.driver_features))
-      now |= status::FEATURES_OK;
-    if ((value & status::DRIVER_OK) != 0 && (now & status::FEATURES_OK) != 0) now |= status::DRIVER_OK;
-    bool starts = ((now & ~state_.status) & status::DRIVER_OK) != 0;
-    state_.status = now;
+    const std::uint32_t before =
+        std::exchange(state_.status, next_status(state_.status, value, acceptable(state_.driver_features)));
+    if ((state_.status & ~before & status::DRIVER_OK) == 0) return;
+    // Before the first edge: a handler that found nothing in InterruptStatus would not look at the rings.
+    show();
     // A driver may have filled its queues before, and notifications were not heeded then.
-    if (starts) notify_all();
+    notify_all();
   }
 
   void reset() {
@@ -263,39 +287,47 @@ class MmioTransport {
     std::uint32_t generation = state_.config_generation;  // a driver that compares across a reset sees no going back
     state_ = State{};
     state_.config_generation = generation;
-    line_.lower();
+    show_all();
   }
 
   void notify(std::size_t index) {
-    if (index >= queue_count) return;
+    if (index >= queue_count_) return;
     counters_.notifications.add();
-    if (is_live() && queues_[index].running()) core_.notified(*this, index);
+    if (is_live(state_.status) && queues_[index].running()) core_.notified(*this, index);
   }
 
   void notify_all() {
-    for (std::size_t i = 0; i < queue_count; ++i)
-      if (is_live() && queues_[i].running()) core_.notified(*this, i);
+    for (std::size_t i = 0; i < queue_count_; ++i)
+      if (is_live(state_.status) && queues_[i].running()) core_.notified(*this, i);
   }
 
-  /// The line follows InterruptStatus, but its edges are what arrives: one for the first bit set. Bits set while it is
-  /// high are seen by the driver's read, or are still there after its acknowledgement, which then makes a new edge. A
-  /// used buffer that arrives between the two is found by the driver, which acknowledges first and looks afterwards.
-  void interrupt_driver(std::uint32_t cause) {
-    counters_.interrupts.add();
+  void write_config(MmioAccess const& access) {
+    if constexpr (HasWritableConfig<C>) {
+      const std::uint64_t offset = access.offset - mmio_config_offset;
+      if (is_stuck(state_.status) || !range_fits(offset, access.width, core_.config().size())) return;
+      core_.write_config(static_cast<std::size_t>(offset), bytes_of(access.value).first(access.width));
+      show_all();
+    }
+  }
+
+  /// Notes what the driver is to acknowledge, where it finds it.
+  void keep(std::uint32_t cause) {
     state_.interrupt_status |= cause;
-    line_.raise();
+    show();
   }
 
-  void acknowledge(std::uint32_t causes) {
-    state_.interrupt_status &= ~causes;
-    line_.lower();
-    if (state_.interrupt_status != 0) line_.raise();
+  /// An edge. What it speaks of is there already.
+  void interrupt_driver() {
+    counters_.interrupts.add();
+    line_.pulse();
   }
+
+  void acknowledge(std::uint32_t causes) { state_.interrupt_status &= ~causes; }
 
   /// [virtio/1.2] 2.1.2: the driver hears of it as a configuration change, if it is listening.
   void needs_reset(RingFault fault) {
-    if (is_stuck()) return;
-    bool listens = is_live();
+    if (is_stuck(state_.status)) return;
+    const bool listens = is_live(state_.status);
     state_.status |= status::DEVICE_NEEDS_RESET;
     // Only the first is worth a line: a guest can make as many as it likes.
     using namespace std::string_view_literals;
@@ -303,11 +335,35 @@ class MmioTransport {
       log_(Severity::Warning,
            text<127>(name_, ": "sv, name_of(fault), "; the device waits for the guest to reset it"sv));
     counters_.malformed_rings.add();
-    if (listens) interrupt_driver(interrupt::configuration_change);
+    if (listens) state_.interrupt_status |= interrupt::configuration_change;
+    show();
+    if (listens) interrupt_driver();
+  }
+
+  /// The four bytes at an offset into the window, a multiple of 4, as the guest reads them.
+  [[nodiscard]] std::uint32_t word_at(std::uint64_t offset) const {
+    if (offset < mmio_config_offset) return register_value(static_cast<MmioRegister>(offset));
+    std::uint32_t word = 0xffff'ffff;
+    const ConstBytes config = core_.config();
+    offset -= mmio_config_offset;
+    if (offset >= config.size()) return word;
+    const std::uint64_t left = config.size() - offset;
+    std::memcpy(&word, config.data() + offset, left < sizeof word ? left : sizeof word);
+    return word;
+  }
+
+  [[nodiscard]] std::uint64_t end_of_words() const { return mmio_config_offset + core_.config().size(); }
+
+  // Brings what the guest reads by itself into step.
+  void show() const {
+    page_.show_registers([this](std::uint64_t offset) { return word_at(offset); });
+  }
+  void show_all() const {
+    page_.show_all(end_of_words(), [this](std::uint64_t offset) { return word_at(offset); });
   }
 
   template <std::size_t... Index>
-  static std::array<Queue, queue_count> make_queues(State& state, GuestMemory const& memory,
+  static std::array<Queue, most_queues> make_queues(State& state, GuestMemory const& memory,
                                                     std::index_sequence<Index...>) {
     return {Queue(state.queues[Index], memory)...};
   }
@@ -320,8 +376,11 @@ class MmioTransport {
   IrqLine line_;
   Events events_;
   Log log_;
-  std::array<Queue, queue_count> queues_ = make_queues(state_, memory_, std::make_index_sequence<queue_count>{});
-  std::array<Bell, queue_count> bells_{};
+  MmioPage page_;
+  std::size_t queue_count_;
+  bool exact_ = true;  ///< whether used buffers are kept count of
+  std::array<Queue, most_queues> queues_ = make_queues(state_, memory_, std::make_index_sequence<most_queues>{});
+  std::array<Bell, most_queues> bells_{};
 };
 
 static_assert(Transport<MmioTransport<CoreArchetype>>);

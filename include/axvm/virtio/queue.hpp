@@ -125,6 +125,9 @@ class Queue {
     ++unpublished_;
   }
 
+  /// How many chains publish() will show.
+  [[nodiscard]] std::uint16_t unpublished() const { return unpublished_; }
+
   /// Shows the driver all that was pushed, at once. True when it wants an interrupt for that ([virtio/1.2] 2.7.7).
   [[nodiscard]] bool publish() {
     if (unpublished_ == 0) return false;

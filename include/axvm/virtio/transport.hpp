@@ -14,6 +14,8 @@ namespace axvm::inline v1::virtio {
 
 /// What every transport counts.
 struct TransportCounters {
+  Counter exits;            ///< accesses that arrived at the device: exits of a guest to the monitor, for its registers
+  Counter requests;         ///< chains shown to the driver as used
   Counter notifications;    ///< times the driver said that a queue has something new
   Counter interrupts;       ///< interrupts asked for, used buffers and configuration changes alike
   Counter malformed_rings;  ///< faults that made the device ask for a reset
@@ -29,7 +31,8 @@ concept Transport = requires(T& transport, T const& seen, std::size_t index) {
   transport.completed(index);
   // Calls notified() once more, soon, after others had their turn. False when nobody could: go on now.
   { transport.again() } -> std::same_as<bool>;
-  // The bytes of config() have changed (after the change).
+  // The bytes of config() have changed (after the change). They change only with this, in write_config() and in
+  // reset(): a driver may be shown a copy.
   transport.configuration_changed();
   // The features that both sides agreed on; 0 until they have.
   { seen.features() } -> std::same_as<std::uint64_t>;
@@ -69,6 +72,29 @@ concept Core = requires {
   // The driver has reset the device: no chain may be touched any more when it returns.
   core.reset();
 };
+
+/// A core may say how many of the queues in `queue_sizes`, from the first on, there are in its configuration, at least
+/// one; the same as long as it lives. The driver finds no others.
+template <class C>
+concept HasQueueCount = requires(C const& seen) {
+  { seen.queue_count() } -> std::same_as<std::size_t>;
+};
+
+/// A core may let the driver write its configuration space: bytes as the driver wrote them, all of them within
+/// config(), in pieces of any size and alignment that fit it. The core takes what its device type lets a driver write,
+/// if it makes sense, and ignores everything else. A transport drops the writes to a core without this, and those to a
+/// device that waits for a reset.
+template <class C>
+concept HasWritableConfig =
+    requires(C& core, std::size_t offset, ConstBytes bytes) { core.write_config(offset, bytes); };
+
+/// How many queues a core has.
+template <class C>
+constexpr std::size_t queue_count_of([[maybe_unused]] C const& core) {
+  constexpr std::size_t most = C::queue_sizes.size();
+  if constexpr (HasQueueCount<C>) return core.queue_count() < most ? core.queue_count() : most;
+  else return most;
+}
 
 /// Whether the sizes are what a Core must give.
 template <std::size_t Count>

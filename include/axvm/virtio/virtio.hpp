@@ -7,9 +7,12 @@
 #include <axvm/virtio/blk_core.hpp>
 #include <axvm/virtio/blk_request.hpp>
 #include <axvm/virtio/chain.hpp>
+#include <axvm/virtio/device_status.hpp>
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
+#include <axvm/virtio/mmio_page.hpp>
 #include <axvm/virtio/mmio_registers.hpp>
+#include <axvm/virtio/mmio_state.hpp>
 #include <axvm/virtio/queue.hpp>
 #include <axvm/virtio/ring.hpp>
 #include <axvm/virtio/segments.hpp>

@@ -17,10 +17,12 @@
 #include <axvm/hv/hypervisor.hpp>
 #include <axvm/hv/kvm/extra_exits.hpp>
 #include <axvm/hv/kvm/vcpu.hpp>
+#include <axvm/memory/swapped_memory.hpp>
 
 namespace axvm::kvm::inline v1 {
 
-/// One virtual machine of KVM: its descriptor, and the descriptors of its interrupt lines and doorbells.
+/// One virtual machine of KVM: its descriptor, the descriptors of its interrupt lines and doorbells, and its register
+/// pages.
 class Vm {
  public:
   using Vcpu = kvm::Vcpu;
@@ -48,12 +50,25 @@ class Vm {
   [[nodiscard]] bool waits_in_guest() const { return waits_in_guest_; }
 
   [[nodiscard, gnu::cold]] Result<> map(unsigned slot, GuestRegion const& region) {
-    kvm_userspace_memory_region memory{.slot = slot,
-                                       .flags = 0,
-                                       .guest_phys_addr = region.base,
-                                       .memory_size = region.size,
-                                       .userspace_addr = reinterpret_cast<std::uintptr_t>(region.host)};
-    return call(KVM_SET_USER_MEMORY_REGION, &memory, "map guest memory");
+    if (slot >= next_slot_) next_slot_ = slot + 1;
+    return map(slot, region, 0, "map guest memory");
+  }
+
+  /// A memory slot that the guest cannot write ([linux/kvm] 4.35): its loads are loads, its stores exits, or doorbells
+  /// where there is one. The slot is never changed or deleted while the guest runs; what changes is the memory under
+  /// it, which KVM follows as it does when the host swaps.
+  [[nodiscard, gnu::cold]] Result<RegisterPage> register_page(GuestAddress address, std::uint64_t size) {
+    if (::ioctl(descriptor_.get(), KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0)
+      return failure(ErrorCode::Unsupported, "map a register page: KVM lacks KVM_CAP_READONLY_MEM");
+    auto memory = SwappedMemory::make(size);
+    if (!memory) return std::unexpected(memory.error());
+    const GuestRegion region{address, size, memory->bytes().data()};
+    if (auto mapped = map(next_slot_, region, KVM_MEM_READONLY, "map a register page"); !mapped)
+      return std::unexpected(mapped.error());
+    ++next_slot_;
+    SwappedMemory& kept = pages_.add(std::move(*memory));
+    return RegisterPage(kept.bytes(), &kept,
+                        [](void* self, ConstBytes content) { (void)static_cast<SwappedMemory*>(self)->swap(content); });
   }
 
   [[nodiscard, gnu::cold]] Result<Vcpu> create_vcpu(unsigned index, unsigned apic_id) {
@@ -126,6 +141,14 @@ class Vm {
     waits_in_guest_ = (request.args[0] & KVM_X86_DISABLE_EXITS_MWAIT) != 0;
   }
 
+  [[nodiscard]] Result<> map(unsigned slot, GuestRegion const& region, std::uint32_t flags, std::string_view what) {
+    kvm_userspace_memory_region memory{.slot = slot,
+                                       .flags = flags,
+                                       .guest_phys_addr = region.base,
+                                       .memory_size = region.size,
+                                       .userspace_addr = reinterpret_cast<std::uintptr_t>(region.host)};
+    return call(KVM_SET_USER_MEMORY_REGION, &memory, what);
+  }
   [[nodiscard]] static Result<> failed(std::string_view what) {
     return failure(ErrorCode::Hypervisor, text<1023>(what), {}, errno);
   }
@@ -138,8 +161,10 @@ class Vm {
   std::size_t run_size_ = 0;
   bool all_hypercalls_ = false;
   bool waits_in_guest_ = false;
+  unsigned next_slot_ = 0;  ///< of those behind guest memory
   List<Line> lines_;
   List<Descriptor> doorbells_;
+  List<SwappedMemory> pages_;
 };
 
 }  // namespace axvm::kvm::inline v1
