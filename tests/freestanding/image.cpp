@@ -81,8 +81,8 @@ int transfer(void*, std::uint64_t offset, std::span<const axvm::Segment> segment
 constexpr axvm::BlockImage::Operations image{&transfer<false>, &transfer<true>, [](void*) { return 0; }, [](void*) {}};
 constexpr axvm::Host::Operations host_operations{
     [](void*) -> axvm::Result<axvm::CharacterPort> { return axvm::CharacterPort{nullptr, &serial}; },
-    [](void*, axvm::Path const&, bool read_only) -> axvm::Result<axvm::BlockImage> {
-      return axvm::BlockImage{nullptr, &image, World::disk_size, read_only};
+    [](void*, axvm::Path const&, axvm::ImageOptions const& options) -> axvm::Result<axvm::BlockImage> {
+      return axvm::BlockImage{nullptr, &image, World::disk_size, options.read_only};
     }};
 
 /// Nothing is taken over: all models run.

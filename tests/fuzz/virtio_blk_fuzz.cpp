@@ -78,7 +78,7 @@ struct Target {
   template <class Action>
   void checked(Action&& action) {
     std::vector<std::byte> before = ram.bytes();
-    virtio::QueueState const queue = device->state.queues[0];
+    virtio::QueueState const queue = device->state.transport.queues[0];
     action();
     std::vector<std::byte> after = ram.bytes();
     if (before == after) return;
@@ -107,8 +107,8 @@ struct Target {
       offered.emplace_back(head, chain->writable_size);
     }
     std::uint16_t answered = 0;
-    if (device->state.queues[0].ready)
-      answered = static_cast<std::uint16_t>(device->state.queues[0].used_index - queue.used_index);
+    if (device->state.transport.queues[0].ready)
+      answered = static_cast<std::uint16_t>(device->state.transport.queues[0].used_index - queue.used_index);
     require(answered <= queue.size);
     if (written.overlaps(sensitive)) return;
     allowed.only_these_changed(before, after);
@@ -185,7 +185,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       case 5: target->disk.fails = (value & 1) != 0; break;
       case 6: {  // the machine is saved, and goes on in another process
         VirtioBlk::State saved = target->device->state;
-        if (where != 0) saved.queues[0].next_available = static_cast<std::uint16_t>(value);
+        if (where != 0) saved.transport.queues[0].next_available = static_cast<std::uint16_t>(value);
         target->device =
             std::make_unique<VirtioBlk>(VirtioBlk::Config{.path = "fuzz.img"}, target->resources, target->context);
         target->device->state = saved;

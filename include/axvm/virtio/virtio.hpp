@@ -6,6 +6,7 @@
 #include <axvm/virtio/blk.hpp>
 #include <axvm/virtio/blk_core.hpp>
 #include <axvm/virtio/blk_request.hpp>
+#include <axvm/virtio/blk_slots.hpp>
 #include <axvm/virtio/chain.hpp>
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
