@@ -93,51 +93,55 @@ class SlowDisk {
   }
 
   static SlowDisk& of(void* self) { return *static_cast<SlowDisk*>(self); }
-  static constexpr axvm::BlockImage::Operations operations{
-      [](void* self, std::uint64_t offset, std::span<const Segment> segments) {
-        return of(self).at_once({.operation = BlockOperation::Read, .offset = offset, .segments = segments});
-      },
-      [](void* self, std::uint64_t offset, std::span<const Segment> segments) {
-        return of(self).at_once({.operation = BlockOperation::Write, .offset = offset, .segments = segments});
-      },
-      [](void* self) { return of(self).at_once({.operation = BlockOperation::Flush}); },
-      [](void*) {},
-      [](void* self, std::uint64_t offset, std::uint64_t size) {
-        return of(self).at_once({.operation = BlockOperation::Discard, .offset = offset, .size = size});
-      },
-      [](void* self, std::uint64_t offset, std::uint64_t size, bool unmap) {
-        return of(self).at_once(
-            {.operation = BlockOperation::WriteZeroes, .unmap = unmap, .offset = offset, .size = size});
-      }};
-  static constexpr axvm::BlockImage::Queue queue{
-      [](void* self, BlockRequest const& request) {
-        if (of(self).takes) of(self).begun.push_back(request);
-        return of(self).takes;
-      },
-      [](void* self) {
-        SlowDisk& disk = of(self);
-        if (!disk.begun.empty()) disk.calls += 's';
-        disk.submitted.insert(disk.submitted.end(), disk.begun.begin(), disk.begun.end());
-        disk.begun.clear();
-      },
-      [](void* self, std::span<BlockCompletion> into) {
-        std::size_t count = 0;
-        for (auto& ended = of(self).ended; count < into.size() && !ended.empty(); ended.pop_front())
-          into[count++] = ended.front();
-        return count;
-      },
-      [](void* self) {
-        SlowDisk& disk = of(self);
-        if (!disk.begun.empty()) throw "waits for what was not submitted";
-        if (!disk.ended.empty()) return;
-        if (disk.submitted.empty()) throw "waits for nothing";
-        if (!disk.cancelled) return disk.end(0);
-        disk.ended.push_back({.token = disk.submitted[0].token, .error = ECANCELED});
-        disk.submitted.erase(disk.submitted.begin());
-      },
-      [](void* self) { of(self).cancelled = true; },
-      [](void*) { return descriptor; }};
+  static const axvm::BlockImage::Operations operations;
+  static const axvm::BlockImage::Queue queue;
 };
+
+constexpr axvm::BlockImage::Operations SlowDisk::operations{
+    [](void* self, std::uint64_t offset, std::span<const Segment> segments) {
+      return of(self).at_once({.operation = BlockOperation::Read, .offset = offset, .segments = segments});
+    },
+    [](void* self, std::uint64_t offset, std::span<const Segment> segments) {
+      return of(self).at_once({.operation = BlockOperation::Write, .offset = offset, .segments = segments});
+    },
+    [](void* self) { return of(self).at_once({.operation = BlockOperation::Flush}); },
+    [](void*) {},
+    [](void* self, std::uint64_t offset, std::uint64_t size) {
+      return of(self).at_once({.operation = BlockOperation::Discard, .offset = offset, .size = size});
+    },
+    [](void* self, std::uint64_t offset, std::uint64_t size, bool unmap) {
+      return of(self).at_once(
+          {.operation = BlockOperation::WriteZeroes, .unmap = unmap, .offset = offset, .size = size});
+    }};
+
+constexpr axvm::BlockImage::Queue SlowDisk::queue{
+    [](void* self, BlockRequest const& request) {
+      if (of(self).takes) of(self).begun.push_back(request);
+      return of(self).takes;
+    },
+    [](void* self) {
+      SlowDisk& disk = of(self);
+      if (!disk.begun.empty()) disk.calls += 's';
+      disk.submitted.insert(disk.submitted.end(), disk.begun.begin(), disk.begun.end());
+      disk.begun.clear();
+    },
+    [](void* self, std::span<BlockCompletion> into) {
+      std::size_t count = 0;
+      for (auto& ended = of(self).ended; count < into.size() && !ended.empty(); ended.pop_front())
+        into[count++] = ended.front();
+      return count;
+    },
+    [](void* self) {
+      SlowDisk& disk = of(self);
+      if (!disk.begun.empty()) throw "waits for what was not submitted";
+      if (!disk.ended.empty()) return;
+      if (disk.submitted.empty()) throw "waits for nothing";
+      if (!disk.cancelled) return disk.end(0);
+      disk.ended.push_back({.token = disk.submitted[0].token, .error = ECANCELED});
+      disk.submitted.erase(disk.submitted.begin());
+    },
+    [](void* self) { of(self).cancelled = true; },
+    [](void*) { return descriptor; }};
 
 /// BlkMachine with a slow disk.
 class SlowMachine {

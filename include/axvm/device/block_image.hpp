@@ -83,10 +83,16 @@ class BlockImage {
   };
 
   constexpr BlockImage() = default;
-  /// `size` is in bytes.
+  /// `size` is in bytes. `queue_error` is the errno value of why there is no queue, where one was asked for.
   constexpr BlockImage(void* self, Operations const* operations, std::uint64_t size, bool read_only,
-                       BlockShape const& shape = {}, Queue const* queue = nullptr)
-      : self_(self), operations_(operations), queue_(queue), size_(size), shape_(shape), read_only_(read_only) {}
+                       BlockShape const& shape = {}, Queue const* queue = nullptr, int queue_error = 0)
+      : self_(self),
+        operations_(operations),
+        queue_(queue),
+        size_(size),
+        shape_(shape),
+        queue_error_(queue_error),
+        read_only_(read_only) {}
   BlockImage(BlockImage&& other) noexcept { *this = std::move(other); }
   BlockImage& operator=(BlockImage&& other) noexcept {
     std::swap(self_, other.self_);
@@ -94,6 +100,7 @@ class BlockImage {
     std::swap(queue_, other.queue_);
     std::swap(size_, other.size_);
     std::swap(shape_, other.shape_);
+    std::swap(queue_error_, other.queue_error_);
     std::swap(read_only_, other.read_only_);
     return *this;
   }
@@ -138,6 +145,8 @@ class BlockImage {
 
   /// Whether it has a queue.
   [[nodiscard]] bool has_queue() const { return queue_ != nullptr; }
+  /// Why there is no queue where one was asked for: an errno value; else 0.
+  [[nodiscard]] int queue_error() const { return queue_error_; }
   /// Begins a request, at the latest with the next submit(): `pending`, or 0 or an errno value where it has been
   /// carried out here and now. Needs a queue.
   [[nodiscard]] int start(BlockRequest const& request) {
@@ -161,6 +170,7 @@ class BlockImage {
   Queue const* queue_ = nullptr;
   std::uint64_t size_ = 0;
   BlockShape shape_;
+  int queue_error_ = 0;
   bool read_only_ = false;
 };
 

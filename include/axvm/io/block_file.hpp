@@ -50,42 +50,45 @@ class BlockFile {
     const int access = (options.read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC;
     auto file = std::make_unique<BlockFile>();
     // Not blocking: a named pipe would keep us waiting for a writer.
-    file->descriptor_ = Descriptor(::open(path.c_str(), access | O_NONBLOCK));
-    if (!file->descriptor_)
+    file->lock_ = Descriptor(::open(path.c_str(), access | O_NONBLOCK));
+    if (!file->lock_)
       return failed(errno == ENOENT     ? "check the path"
                     : errno == EISDIR   ? wrong_kind
                     : options.read_only ? "check the permissions"
                                         : "make it writable, or attach it read-only");
     struct stat status{};
-    if (::fstat(file->descriptor_.get(), &status) != 0) return failed({});
+    if (::fstat(file->lock_.get(), &status) != 0) return failed({});
     std::uint64_t size = static_cast<std::uint64_t>(status.st_size);
     file->is_device_ = S_ISBLK(status.st_mode);
     if (file->is_device_) {
-      if (::ioctl(file->descriptor_.get(), BLKGETSIZE64, &size) != 0) return failed({});
+      if (::ioctl(file->lock_.get(), BLKGETSIZE64, &size) != 0) return failed({});
     } else if (!S_ISREG(status.st_mode)) {
       errno = EINVAL;
       return failed(wrong_kind);
     }
-    // io_uring takes O_NONBLOCK at its word even for files.
-    if (::fcntl(file->descriptor_.get(), F_SETFL, 0) != 0) return failed({});
-    if (::flock(file->descriptor_.get(), (options.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 &&
-        errno == EWOULDBLOCK)
+    if (::flock(file->lock_.get(), (options.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       return failed("another monitor uses this image; stop it, or attach the image read-only to both");
+    auto open_again = [&](int flags) {
+      Descriptor again(::open(path.c_str(), access | flags));
+      struct stat found{};
+      if (!again || ::fstat(again.get(), &found) != 0) return Descriptor{};
+      if (found.st_ino == status.st_ino && found.st_dev == status.st_dev) return again;
+      errno = EBUSY;
+      return Descriptor{};
+    };
+    file->descriptor_ = open_again(0);
+    if (!file->descriptor_) return failed("the file was replaced just now; try again");
     if (options.direct) {
-      file->direct_ = Descriptor(::open(path.c_str(), access | O_DIRECT));
-      struct stat other{};
-      if (!file->direct_ || ::fstat(file->direct_.get(), &other) != 0)
-        return failed("direct access is not to be had here; leave it out");
-      if (other.st_ino != status.st_ino || other.st_dev != status.st_dev) {
-        errno = EBUSY;
-        return failed("the file was replaced just now; try again");
-      }
+      file->direct_ = open_again(O_DIRECT);
+      if (!file->direct_) return failed("direct access is not to be had here; leave it out");
       file->alignment_ = direct_alignment(file->direct_.get(), file->is_device_);
     }
     const BlockShape shape = shape_of(file->descriptor_.get(), status, file->alignment_);
     const int files[] = {file->descriptor_.get(), file->direct_ ? file->direct_.get() : file->descriptor_.get()};
-    const bool queue = options.queue && file->ring_.open(queue_depth, files) == 0;
-    return BlockImage(file.release(), &operations, size, options.read_only, shape, queue ? &queued : nullptr);
+    const int queue_error = options.queue ? file->ring_.open(queue_depth, files) : 0;
+    const bool has_queue = file->ring_.is_open();
+    return BlockImage(file.release(), &operations, size, options.read_only, shape, has_queue ? &queued : nullptr,
+                      queue_error);
   }
   [[nodiscard, gnu::cold]] static Result<BlockImage> open(Path const& path, bool read_only) {
     return open(path, ImageOptions{.read_only = read_only});
@@ -239,6 +242,9 @@ class BlockFile {
   static const BlockImage::Operations operations;
   static const BlockImage::Queue queued;
 
+  // The kernel lets go of what an io_uring holds some time after it was closed, and the lock must not wait for that.
+  // Also, io_uring takes O_NONBLOCK at its word even for files.
+  Descriptor lock_;
   Descriptor descriptor_;
   Descriptor direct_;  ///< the same file past the page cache, where that was asked for
   DirectAlignment alignment_;

@@ -79,9 +79,9 @@ class VirtioBlk {
     if (image.has_queue())
       core_.set_asynchronous(
           context.events.watch(image.descriptor(), Interest::Readable, Callback::to<&VirtioBlk::finished>(*this)));
-    else if (image.is_open())
+    else if (image.queue_error() != 0)
       context.log(Severity::Info, text<1151>(name, ": one request after the other for "sv, config.path,
-                                             ", because this host has no queue for it (io_uring)"sv));
+                                             ": no io_uring here (errno "sv, image.queue_error(), ")"sv));
   }
 
   void read(MmioAccess& access) { transport_.read(access); }
