@@ -8,12 +8,17 @@
 //   fill DISK                     writes until it fails or the end, then prints the error's number, or 0
 //   discard DISK OFFSET SIZE      BLKDISCARD
 //   zero DISK OFFSET SIZE         BLKZEROOUT
+//   number DISK                   writes blocks numbered from 1 on, at places of their own, flushes after every few,
+//   and
+//                                 then says up to which number all are "stable"; for ever
+//   check DISK NUMBER             whether a disk holds all blocks up to this number, or later ones in their place
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -116,6 +121,40 @@ int fill(char const* name) {
   return 0;
 }
 
+/// Where the block with a number goes: the places of so many in a row are all different.
+std::uint64_t place_of(std::uint64_t number, std::uint64_t blocks) { return number * 7919 % blocks; }
+
+int number(char const* name) {
+  const int disk = open_disk(name, O_RDWR | O_DIRECT);
+  const std::uint64_t blocks = size_of(disk) / block;
+  auto* const buffer = static_cast<std::uint64_t*>(std::aligned_alloc(block, block));
+  for (std::uint64_t number = 1;; ++number) {
+    std::fill_n(buffer, block / 8, number);
+    const auto place = static_cast<off_t>(place_of(number, blocks) * block);
+    if (::pwrite(disk, buffer, block, place) != static_cast<ssize_t>(block)) fail("write");
+    if (number % 8 != 0) continue;
+    if (::fdatasync(disk) != 0) fail("flush");
+    std::printf("stable %llu\n", static_cast<unsigned long long>(number));
+    std::fflush(stdout);
+  }
+}
+
+int check(char const* name, std::uint64_t last) {
+  const int disk = open_disk(name, O_RDONLY);
+  const std::uint64_t blocks = size_of(disk) / block;
+  std::vector<std::uint64_t> buffer(block / 8);
+  std::uint64_t lost = 0;
+  for (std::uint64_t number = last < blocks ? 1 : last - blocks + 1; number <= last; ++number) {
+    const auto place = static_cast<off_t>(place_of(number, blocks) * block);
+    if (::pread(disk, buffer.data(), block, place) != static_cast<ssize_t>(block)) fail("read");
+    bool whole = true;
+    for (const std::uint64_t found : buffer) whole = whole && found >= number && (found - number) % blocks == 0;
+    lost += whole ? 0 : 1;
+  }
+  std::printf("lost %llu of %llu\n", static_cast<unsigned long long>(lost), static_cast<unsigned long long>(last));
+  return lost == 0 ? 0 : 1;
+}
+
 int range(char const* name, unsigned long request, char const* offset, char const* size) {
   const std::uint64_t where[] = {std::strtoull(offset, nullptr, 0), std::strtoull(size, nullptr, 0)};
   if (::ioctl(open_disk(name, O_RDWR), request, where) != 0) fail("ioctl");
@@ -126,10 +165,12 @@ int range(char const* name, unsigned long request, char const* offset, char cons
 
 int main(int count, char** arguments) {
   const std::string_view command = count > 2 ? arguments[1] : "";
-  auto number = [&](int index) { return static_cast<unsigned>(std::strtoul(arguments[index], nullptr, 0)); };
-  if (command == "verify" && count == 5) return verify(arguments[2], number(3), number(4));
+  auto value = [&](int index) { return static_cast<unsigned>(std::strtoul(arguments[index], nullptr, 0)); };
+  if (command == "verify" && count == 5) return verify(arguments[2], value(3), value(4));
   if (command == "sum") return sum(arguments[2]);
   if (command == "fill") return fill(arguments[2]);
+  if (command == "number") return number(arguments[2]);
+  if (command == "check" && count == 4) return check(arguments[2], std::strtoull(arguments[3], nullptr, 0));
   if (command == "discard" && count == 5) return range(arguments[2], BLKDISCARD, arguments[3], arguments[4]);
   if (command == "zero" && count == 5) return range(arguments[2], BLKZEROOUT, arguments[3], arguments[4]);
   std::puts("usage: see the source");
