@@ -96,7 +96,7 @@ class MachineBody {
             config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
             [this] { request_.store(Action::Fail); });
       loop_.stop();
-      quiesce_devices();
+      board_.for_each_cell([]<std::size_t I>(auto& cell) { cell.quiesce(); });
       if (!ran) {
         become_failed();
         return std::unexpected(ran.error());
@@ -356,16 +356,6 @@ class MachineBody {
 
   [[nodiscard]] static End end_of(Action action) {
     return action == Action::PowerOff ? End::PoweredOff : action == Action::Reset ? End::Reset : End::Finished;
-  }
-
-  /// What devices have under way outside the machine ends.
-  void quiesce_devices() {
-    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
-      if constexpr (HasQuiesce<typename std::remove_cvref_t<decltype(cell)>::DeviceType>) {
-        Holding holding(cell.lock());
-        if (auto* device = cell.device()) device->quiesce();
-      }
-    });
   }
 
   /// Destroys processors, devices and the virtual machine; what the devices opened stays open.
