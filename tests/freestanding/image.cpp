@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 #include <string_view>
 
@@ -221,7 +222,9 @@ void drive_disk(Monitor& monitor) {
 }  // namespace
 
 extern "C" [[noreturn]] void run() {
-  Monitor monitor;
+  // Too large for the stack: a disk has room for hundreds of requests.
+  alignas(Monitor) static std::byte room[sizeof(Monitor)];
+  Monitor& monitor = *::new (room) Monitor;
   drive_uart(monitor);
   drive_pit(monitor);
   drive_disk(monitor);
