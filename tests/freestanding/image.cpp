@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <span>
 #include <string_view>
 
@@ -81,8 +82,8 @@ int transfer(void*, std::uint64_t offset, std::span<const axvm::Segment> segment
 constexpr axvm::BlockImage::Operations image{&transfer<false>, &transfer<true>, [](void*) { return 0; }, [](void*) {}};
 constexpr axvm::Host::Operations host_operations{
     [](void*) -> axvm::Result<axvm::CharacterPort> { return axvm::CharacterPort{nullptr, &serial}; },
-    [](void*, axvm::Path const&, bool read_only) -> axvm::Result<axvm::BlockImage> {
-      return axvm::BlockImage{nullptr, &image, World::disk_size, read_only};
+    [](void*, axvm::Path const&, axvm::ImageOptions const& options) -> axvm::Result<axvm::BlockImage> {
+      return axvm::BlockImage{nullptr, &image, World::disk_size, options.read_only};
     }};
 
 /// Nothing is taken over: all models run.
@@ -221,7 +222,9 @@ void drive_disk(Monitor& monitor) {
 }  // namespace
 
 extern "C" [[noreturn]] void run() {
-  Monitor monitor;
+  // Too large for the stack: a disk has room for hundreds of requests.
+  alignas(Monitor) static std::byte room[sizeof(Monitor)];
+  Monitor& monitor = *::new (room) Monitor;
   drive_uart(monitor);
   drive_pit(monitor);
   drive_disk(monitor);

@@ -1,16 +1,21 @@
 // libFuzzer target: a disk driven through its registers by a guest that writes anything anywhere. The oracle: the image
-// is only ever asked for whole sectors within it and for guest RAM, a read-only one is never written, a notification
-// answers at most as many requests as the queue holds, each answered head was offered and is answered once with a
-// length within its writable buffers, and nothing but those buffers and the used ring changes. (The last two are not
-// asked where buffers lie over what the device reads, because then the guest changes its own requests.) The page of
-// registers that the guest reads by itself is at all times what the device would answer.
+// is only ever asked for whole sectors within it and for guest RAM, a read-only one is never written, nothing is asked
+// of it while a reset or the end of the device has called everything off, a notification answers at most as many
+// requests as the queue holds, each answered head was offered and is answered once with a length within its writable
+// buffers, and nothing but those buffers and the used ring changes. (The last two are not asked where buffers lie over
+// what the device reads, because then the guest changes its own requests.) The page of registers that the guest reads
+// by itself is at all times what the device would answer. The disk carries requests out one by one, or has a queue that
+// ends them in the order that the input says.
 //
-// An input: 8 bytes {bit 0 read-only, bit 1 EVENT_IDX, bit 2 INDIRECT_DESC, bit 3 FLUSH, bit 4 acknowledgements of used
-// buffers are swallowed, bit 5 and nevertheless InterruptStatus is exact (u8), log2 of the size (u8),
+// An input: 8 bytes {bit 0 read-only, bit 1 EVENT_IDX, bit 2 INDIRECT_DESC, bit 3 FLUSH, bit 4 a queue, bit 5 one that
+// moves a part of each request only, bit 6 acknowledgements of used buffers are swallowed, bit 7 and nevertheless
+// InterruptStatus is exact (u8), log2 of the size (u8),
 // addresses of driver and device area (u16 each), length n of what follows (u16)}, n bytes of guest memory from 0 on,
 // where the descriptors are, then records of 8 bytes {what (u8), width (u8), where (u16), value (u32)}.
+#include <algorithm>
+#include <map>
 #include <memory>
-#include <set>
+#include <utility>
 
 #include "virtio_oracle.hpp"
 
@@ -23,50 +28,141 @@ using virtio::MmioRegister;
 struct Disk {
   static constexpr std::uint64_t sectors = 8;
   static constexpr std::uint64_t size = 512 * sectors + 17;
+  static constexpr std::size_t most_under_way = 257;
 
   Ram const& ram;
   bool read_only;
+  bool in_parts;
   bool fails = false;
   std::vector<std::byte> bytes = std::vector<std::byte>(size, std::byte{0x5a});
+  std::vector<BlockRequest> begun{}, submitted{};
+  std::vector<BlockCompletion> ended{};
 
-  int check(std::uint64_t offset, std::span<const Segment> segments) const {
+  [[nodiscard]] std::uint64_t check(std::uint64_t offset, std::span<const Segment> segments) const {
     std::uint64_t sum = 0;
     for (Segment const& segment : segments) {
       require(segment.size != 0);
       (void)ram.address_of(segment.data, segment.size);
       sum += segment.size;
     }
-    require(offset % 512 == 0 && sum % 512 == 0 && sum != 0 && offset <= 512 * sectors &&
-            sum <= 512 * sectors - offset);
+    require(sum != 0);
+    check_range(offset, sum);
+    return sum;
+  }
+  void check_range(std::uint64_t offset, std::uint64_t count) const {
+    require(in_parts || (offset % 512 == 0 && count % 512 == 0));
+    require(offset <= 512 * sectors && count <= 512 * sectors - offset);
+  }
+  /// Carries it out, `most` bytes of it at most; how many that were.
+  std::uint64_t move(BlockRequest const& request, std::uint64_t most) {
+    std::uint64_t offset = request.offset, moved = 0;
+    for (Segment const& segment : request.segments) {
+      const std::size_t count = most - moved < segment.size ? most - moved : segment.size;
+      if (request.operation == BlockOperation::Read) std::memcpy(segment.data, bytes.data() + offset, count);
+      else std::memcpy(bytes.data() + offset, segment.data, count);
+      offset += count;
+      moved += count;
+    }
+    return moved;
+  }
+  void check(BlockRequest const& request) const {
+    const bool moves = request.operation == BlockOperation::Read || request.operation == BlockOperation::Write;
+    require(!read_only || request.operation == BlockOperation::Read || request.operation == BlockOperation::Flush);
+    if (moves) (void)check(request.offset, request.segments);
+    else check_range(request.offset, request.size);
+  }
+  int carry_out(BlockRequest const& request) {
+    check(request);
+    if (!fails) move(request, ~0ull);
     return fails ? 5 : 0;
   }
-  static int read(void* self, std::uint64_t offset, std::span<const Segment> segments) {
-    auto& disk = *static_cast<Disk*>(self);
-    if (int error = disk.check(offset, segments); error != 0) return error;
-    for (Segment const& segment : segments) {
-      std::memcpy(segment.data, disk.bytes.data() + offset, segment.size);
-      offset += segment.size;
-    }
-    return 0;
+  /// Ends one of the requests that are under way.
+  void end(std::size_t which) {
+    if (submitted.empty()) return;
+    auto const found = submitted.begin() + static_cast<std::ptrdiff_t>(which % submitted.size());
+    const BlockRequest request = *found;
+    submitted.erase(found);
+    BlockCompletion completion{.token = request.token, .error = fails ? 5 : 0};
+    if (!fails) completion.moved = move(request, in_parts ? which % 700 + 1 : ~0ull);
+    if (which % 16 == 15) completion = {.token = request.token, .error = BlockImage::perform_now};
+    ended.push_back(completion);
   }
-  static int write(void* self, std::uint64_t offset, std::span<const Segment> segments) {
-    auto& disk = *static_cast<Disk*>(self);
-    require(!disk.read_only);
-    if (int error = disk.check(offset, segments); error != 0) return error;
-    for (Segment const& segment : segments) {
-      std::memcpy(disk.bytes.data() + offset, segment.data, segment.size);
-      offset += segment.size;
-    }
-    return 0;
-  }
-  static int flush(void* self) { return static_cast<Disk*>(self)->fails ? 5 : 0; }
-  static void close(void*) {}
-  static constexpr BlockImage::Operations operations{read, write, flush, close};
+
+  static Disk& of(void* self) { return *static_cast<Disk*>(self); }
+  static const BlockImage::Operations operations;
+  static const BlockImage::Queue queue;
 };
 
+constexpr BlockImage::Operations Disk::operations{
+    [](void* self, std::uint64_t offset, std::span<const Segment> segments) {
+      return of(self).carry_out({.operation = BlockOperation::Read, .offset = offset, .segments = segments});
+    },
+    [](void* self, std::uint64_t offset, std::span<const Segment> segments) {
+      return of(self).carry_out({.operation = BlockOperation::Write, .offset = offset, .segments = segments});
+    },
+    [](void* self) { return of(self).carry_out({.operation = BlockOperation::Flush}); },
+    [](void*) {},
+    [](void* self, std::uint64_t offset, std::uint64_t count) {
+      return of(self).carry_out({.operation = BlockOperation::Discard, .offset = offset, .size = count});
+    },
+    [](void* self, std::uint64_t offset, std::uint64_t count, bool) {
+      return of(self).carry_out({.operation = BlockOperation::WriteZeroes, .offset = offset, .size = count});
+    }};
+
+constexpr BlockImage::Queue Disk::queue{
+    [](void* self, BlockRequest const& request) {
+      Disk& disk = of(self);
+      disk.check(request);
+      for (BlockRequest const& other : disk.submitted) require(other.token != request.token);
+      disk.begun.push_back(request);
+      require(disk.begun.size() + disk.submitted.size() <= most_under_way);
+      return true;
+    },
+    [](void* self) {
+      Disk& disk = of(self);
+      disk.submitted.insert(disk.submitted.end(), disk.begun.begin(), disk.begun.end());
+      disk.begun.clear();
+    },
+    [](void* self, std::span<BlockCompletion> into) {
+      auto& ended = of(self).ended;
+      const std::size_t count = ended.size() < into.size() ? ended.size() : into.size();
+      std::copy_n(ended.begin(), count, into.begin());
+      ended.erase(ended.begin(), ended.begin() + static_cast<std::ptrdiff_t>(count));
+      return count;
+    },
+    [](void* self) {
+      Disk& disk = of(self);
+      require(disk.begun.empty() && !(disk.ended.empty() && disk.submitted.empty()));
+      if (disk.ended.empty()) disk.end(0);
+    },
+    [](void* self) {
+      Disk& disk = of(self);
+      for (BlockRequest const& request : disk.submitted) disk.ended.push_back({.token = request.token, .error = 125});
+      disk.submitted.clear();
+    },
+    [](void*) { return 0; }};
+
+/// An event loop that calls back when it is told.
+struct Loop {
+  Callback readable, timer;
+
+  Events events() { return {this, &operations}; }
+  static const Events::Operations operations;
+};
+constexpr Events::Operations Loop::operations{
+    [](void* self, int, Interest, Callback callback) {
+      static_cast<Loop*>(self)->readable = callback;
+      return true;
+    },
+    [](void* self, unsigned, std::uint64_t, Callback callback) { static_cast<Loop*>(self)->timer = callback; },
+    [](void*) { return std::uint64_t{1}; }};
+
 struct Target {
-  Target(bool read_only, bool swallows, bool exact)
-      : disk{ram, read_only}, config{.path = "fuzz.img", .exact_interrupt_status = exact} {
+  Target(bool read_only, bool has_queue, bool in_parts, bool swallows, bool exact)
+      : disk{ram, read_only, in_parts},
+        resources{BlockImage(&disk, &Disk::operations, Disk::size, read_only,
+                             {.can_discard = true, .can_write_zeroes = true}, has_queue ? &Disk::queue : nullptr)},
+        config{.path = "fuzz.img", .exact_interrupt_status = exact} {
     context.memory = ram.memory;
     context.window_owner = this;
     context.add_register_page = [](void* self, std::size_t) {
@@ -76,11 +172,18 @@ struct Target {
     // Doorbells are not taken, so that what the guest writes there comes to the device.
     if (swallows)
       context.add_doorbell = [](void*, DoorbellAddress const&, Callback callback) { return callback.call == nullptr; };
+    if (resources.image.has_queue()) context.events = loop.events();
     build();
   }
 
   void build() {
+    if (device) checked([&] { device->quiesce(); });
+    const bool stuck = device && is_stuck();
     device.reset();
+    require(!trusted || stuck || under_way.empty());
+    under_way.clear();
+    trusted = true;
+    require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
     page.fill(0xffff'ffff);
     device = std::make_unique<VirtioBlk>(config, resources, context);
   }
@@ -95,7 +198,13 @@ struct Target {
 
   void out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     MmioAccess const access{offset, width, value};
+    // Requests in a queue that is taken away have to end before.
+    if (offset == static_cast<std::uint64_t>(MmioRegister::QueueReady)) checked([&] { device->quiesce(); });
     checked([&] { device->write(access); });
+    if (device->state.transport.status != 0) return;
+    require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
+    under_way.clear();
+    trusted = true;
   }
   void out(MmioRegister which, std::uint32_t value) { out(static_cast<std::uint64_t>(which), 4, value); }
 
@@ -103,54 +212,78 @@ struct Target {
   template <class Action>
   void checked(Action&& action) {
     std::vector<std::byte> before = ram.bytes();
-    virtio::QueueState const queue = device->state.queues[0];
+    virtio::QueueState const queue = device->state.transport.queues[0];
     action();
     check_page();
+    virtio::QueueState const& now = device->state.transport.queues[0];
+    // A queue that was taken away has no requests under way: the oracle starts anew with it.
+    if (!queue.ready || !now.ready) under_way.clear();
     std::vector<std::byte> after = ram.bytes();
-    if (before == after) return;
-    require(queue.ready);
+    if (!queue.ready) return require(before == after);
+    if (!trusted) return;
 
     virtio::RingLayout layout{queue.size};
-    ByteSet allowed, sensitive;
-    std::vector<std::pair<std::uint16_t, std::uint64_t>> offered;  // head, writable bytes
+    ByteSet allowed, sensitive, written;
     allowed.add(queue.device_area, layout.device_area());
     sensitive.add(queue.device_area, layout.device_area());
     sensitive.add(queue.descriptor_area, layout.descriptor_area());
     sensitive.add(queue.driver_area, layout.driver_area());
+    std::map<std::uint32_t, Taken> offered = under_way;
+    for (auto const& [head, taken] : under_way) {
+      allowed.add(taken.writable);
+      written.add(taken.writable);
+      sensitive.add(taken.readable);
+    }
     auto index = get<std::uint16_t>(before, queue.driver_area + 2);
-    ByteSet written;
-    for (std::uint16_t i = queue.next_available; i != index && offered.size() < queue.size; ++i) {
+    const auto taken = static_cast<std::uint16_t>(now.next_available - queue.next_available);
+    std::uint16_t count = 0;
+    for (std::uint16_t i = queue.next_available; now.ready && i != index && count < queue.size; ++i, ++count) {
       auto head = get<std::uint16_t>(before, queue.driver_area + 4 + 2u * (i % queue.size));
       auto chain = walk(before, queue, true, head);
       if (!chain) break;
-      for (Descriptor const& buffer : chain->buffers) {
-        bool write = (buffer.flags & Descriptor::WRITE) != 0;
-        (write ? written : sensitive).add(buffer.addr, buffer.len);
-        if (write) allowed.add(buffer.addr, buffer.len);
+      if (chain->read_by_device.overlaps(chain->writable)) {
+        trusted = false;
+        return;
       }
-      if (chain->read_by_device.overlaps(chain->writable)) return;
+      written.add(chain->writable);
+      allowed.add(chain->writable);
       sensitive.add(chain->read_by_device);
-      offered.emplace_back(head, chain->writable_size);
+      if (count < taken) offered[head] = {chain->writable, chain->read_by_device, chain->writable_size};
     }
-    std::uint16_t answered = 0;
-    if (device->state.queues[0].ready)
-      answered = static_cast<std::uint16_t>(device->state.queues[0].used_index - queue.used_index);
-    require(answered <= queue.size);
-    if (written.overlaps(sensitive)) return;
+    if (written.overlaps(sensitive)) {
+      trusted = false;
+      return;
+    }
     allowed.only_these_changed(before, after);
-    require(answered <= offered.size());
-    std::set<std::uint32_t> seen;
+    if (!now.ready) return;
+    require(taken <= count);
+    const auto answered = static_cast<std::uint16_t>(now.used_index - queue.used_index);
+    require(answered <= queue.size);
     for (std::uint16_t i = 0; i < answered; ++i) {
       std::uint64_t slot = static_cast<std::uint16_t>(queue.used_index + i) % queue.size;
       auto element = get<virtio::UsedElement>(after, queue.device_area + 4 + 8 * slot);
-      require(element.id == offered[i].first && element.len <= offered[i].second);
-      require(seen.insert(element.id).second);
+      auto found = offered.find(element.id);
+      require(found != offered.end() && element.len <= found->second.writable_size);
+      offered.erase(found);
     }
+    under_way = std::move(offered);
+    require(resources.image.has_queue() || is_stuck() || under_way.empty());
+  }
+  [[nodiscard]] bool is_stuck() const {
+    return (device->state.transport.status & (virtio::status::DEVICE_NEEDS_RESET | virtio::status::FAILED)) != 0;
   }
 
+  struct Taken {
+    ByteSet writable, readable;
+    std::uint64_t writable_size;
+  };
+
   Ram ram;
+  Loop loop;
   Disk disk;
-  VirtioBlk::Resources resources{BlockImage(&disk, &Disk::operations, Disk::size, disk.read_only)};
+  VirtioBlk::Resources resources;
+  std::map<std::uint32_t, Taken> under_way;  ///< heads that were taken and not answered
+  bool trusted = true;                       ///< no request has changed what the device reads since the last reset
   DeviceContext context;
   std::array<std::uint32_t, 1024> page{};
   VirtioBlk::Config config;
@@ -162,7 +295,8 @@ struct Target {
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   ConstBytes input = std::as_bytes(std::span(data, size));
   if (size < 8) return 0;
-  auto target = std::make_unique<Target>((data[0] & 1) != 0, (data[0] & 16) != 0, (data[0] & 32) != 0);
+  auto target = std::make_unique<Target>((data[0] & 1) != 0, (data[0] & 16) != 0, (data[0] & 32) != 0,
+                                         (data[0] & 64) != 0, (data[0] & 128) != 0);
   std::size_t length = *load<std::uint16_t>(input, 6);
   ConstBytes rest = input.subspan(8);
   if (length > rest.size()) length = rest.size();
@@ -201,7 +335,14 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         target->ram.put16(where, static_cast<std::uint16_t>(value));
         target->ram.put16(where + 2u, static_cast<std::uint16_t>(value >> 16));
         break;
-      case 1: target->out(MmioRegister::QueueNotify, 0); break;
+      case 1:
+        // Values of a notification that name no queue: the disk and the loop get their turn.
+        if (value >> 16 != 0) target->disk.end(where);
+        if (value >> 17 != 0 && target->loop.readable.call != nullptr) target->checked(target->loop.readable);
+        if (value >> 18 != 0 && target->loop.timer.call != nullptr)
+          target->checked(std::exchange(target->loop.timer, {}));
+        if (value >> 16 == 0) target->out(MmioRegister::QueueNotify, 0);
+        break;
       case 2: target->out(where % 0x80 * 4, 4, value); break;
       case 3: target->out(where % 0x200, width, value); break;
       case 4: {
@@ -212,8 +353,9 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       }
       case 5: target->disk.fails = (value & 1) != 0; break;
       case 6: {  // the machine is saved, and goes on in another process
+        target->checked([&] { target->device->quiesce(); });
         VirtioBlk::State saved = target->device->state;
-        if (where != 0) saved.queues[0].next_available = static_cast<std::uint16_t>(value);
+        if (where != 0) saved.transport.queues[0].next_available = static_cast<std::uint16_t>(value);
         target->build();
         target->device->state = saved;
         target->device->restored();

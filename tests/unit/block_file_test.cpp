@@ -1,13 +1,19 @@
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
 
+#include <axvm/core/units.hpp>
 #include <axvm/host/describe_error.hpp>
 #include <axvm/io/block_file.hpp>
 #include <axvm/io/system_host.hpp>
@@ -40,10 +46,41 @@ struct Pieces {
   }
 };
 
-BlockImage opened(Path const& path, bool read_only) {
-  auto image = BlockFile::open(path, read_only);
+BlockImage opened(Path const& path, ImageOptions const& options) {
+  auto image = BlockFile::open(path, options);
   REQUIRE(image);
   return std::move(*image);
+}
+
+BlockImage opened(Path const& path, bool read_only) { return opened(path, ImageOptions{.read_only = read_only}); }
+
+/// Carries a request out by the queue, whatever it takes, and returns its error.
+int queued(BlockImage& image, BlockRequest request) {
+  request.token = 41;
+  int error = image.start(request);
+  if (error != BlockImage::pending) return error;
+  image.submit();
+  BlockCompletion ended;
+  for (;;) {
+    image.wait();
+    if (image.reap({&ended, 1}) == 1) break;
+  }
+  CHECK(ended.token == 41);
+  if (ended.error == BlockImage::perform_now) return image.perform(request);
+  if (ended.error == 0 && !request.segments.empty()) {
+    std::uint64_t size = 0;
+    for (Segment const& segment : request.segments) size += segment.size;
+    if (ended.moved != size) return -100;
+  }
+  return ended.error;
+}
+
+/// Whether this kernel lets us have an io_uring.
+bool has_queue() {
+  const scratch::Directory directory;
+  if (opened(directory.put("disk", "x"), true).has_queue()) return true;
+  MESSAGE("no io_uring here: the queue is not tested");
+  return false;
 }
 
 Error refused(Path const& path, bool read_only) {
@@ -254,4 +291,226 @@ TEST_CASE("block file: through the host as devices see it") {
   REQUIRE(image);
   CHECK(image->size() == 1024);
   CHECK(system.host().image(directory.path("none"), true).error().code == ErrorCode::NotFound);
+}
+
+TEST_CASE("block file: without a queue where none is asked for, or none is allowed") {
+  const scratch::Directory directory;
+  CHECK_FALSE(opened(directory.put("disk", "x"), ImageOptions{.queue = false}).has_queue());
+  // As where a security policy forbids it.
+  const pid_t child = scratch::start_child([&] {
+    sock_filter code[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                          BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+                          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                          BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    const sock_fprog filter{std::size(code), code};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0)
+      ::_exit(2);
+    const auto image = BlockFile::open(directory.path("disk"), true);
+    ::_exit(image && image->is_open() && !image->has_queue() && image->queue_error() == EPERM ? 0 : 1);
+  });
+  CHECK(scratch::exited_with(scratch::end_of(child), 0));
+}
+
+TEST_CASE("block file: the queue reads and writes any list of segments") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  for (std::size_t list = 0; list < odd_lists.size(); ++list) {
+    CAPTURE(list);
+    std::string expected = pattern(3 * 4096);
+    BlockImage image = opened(directory.put("disk", expected), false);
+    const std::string written = pattern(4096, 99);
+    Pieces out(written, odd_lists[list]);
+    CHECK(queued(image, {.operation = BlockOperation::Write, .offset = 4000, .segments = out.segments}) == 0);
+    CHECK(queued(image, {.operation = BlockOperation::Flush}) == 0);
+    expected.replace(4000, 4096, written);
+    CHECK((directory.contents("disk") == expected));
+    Pieces in(std::string(4096, '#'), odd_lists[list]);
+    CHECK(queued(image, {.operation = BlockOperation::Read, .offset = 3999, .segments = in.segments}) == 0);
+    CHECK((in.bytes == expected.substr(3999, 4096)));
+  }
+}
+
+TEST_CASE("block file: many requests by the queue at once, submitted together") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  const std::string contents = pattern(BlockFile::queue_depth * 4096);
+  BlockImage image = opened(directory.put("disk", contents), false);
+  for (unsigned round = 0; round < 5; ++round) {
+    std::vector<Pieces> pieces;
+    pieces.reserve(BlockFile::queue_depth);
+    for (unsigned i = 0; i < BlockFile::queue_depth; ++i) {
+      pieces.emplace_back(std::string(4096, '#'),
+                          i % 2 == 0 ? std::vector<std::size_t>{4096} : std::vector<std::size_t>{1000, 3096});
+      CHECK(image.start(
+                {.operation = BlockOperation::Read, .token = i, .offset = 4096 * i, .segments = pieces[i].segments}) ==
+            BlockImage::pending);
+    }
+    image.submit();
+    std::vector<bool> seen(BlockFile::queue_depth);
+    for (unsigned count = 0; count < BlockFile::queue_depth;) {
+      image.wait();
+      BlockCompletion ended[7];
+      const std::size_t some = image.reap(ended);
+      for (std::size_t i = 0; i < some; ++i, ++count) {
+        REQUIRE(ended[i].token < BlockFile::queue_depth);
+        CHECK_FALSE(seen[ended[i].token]);
+        seen[ended[i].token] = true;
+        CHECK(ended[i].error == 0);
+        CHECK(ended[i].moved == 4096);
+        CHECK((pieces[ended[i].token].bytes == contents.substr(4096 * ended[i].token, 4096)));
+      }
+    }
+    BlockCompletion none;
+    CHECK(image.reap({&none, 1}) == 0);
+  }
+}
+
+TEST_CASE("block file: what the queue has no room for is carried out at once") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  BlockImage image = opened(directory.put("disk", pattern(512)), false);
+  std::string into(512, '#');
+  const Segment segment{reinterpret_cast<std::byte*>(into.data()), into.size()};
+  const BlockRequest request{.operation = BlockOperation::Read, .segments = {&segment, 1}};
+  for (unsigned i = 0; i < BlockFile::queue_depth; ++i) CHECK(image.start(request) == BlockImage::pending);
+  CHECK((into == std::string(512, '#')));
+  CHECK(image.start(request) == 0);
+  CHECK((into == pattern(512)));
+  image.submit();
+  for (unsigned count = 0; count < BlockFile::queue_depth;) {
+    image.wait();
+    BlockCompletion ended[64];
+    count += static_cast<unsigned>(image.reap(ended));
+  }
+  CHECK(queued(image, request) == 0);
+}
+
+TEST_CASE("block file: what is called off ends all the same") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  BlockImage image = opened(directory.put("disk", pattern(512)), false);
+  std::string bytes(512, 'c');
+  const Segment segment{reinterpret_cast<std::byte*>(bytes.data()), bytes.size()};
+  constexpr unsigned requests = 100;
+  for (unsigned i = 0; i < requests; ++i)
+    CHECK(image.start({.operation = i % 3 == 0 ? BlockOperation::Flush : BlockOperation::Write,
+                       .token = i,
+                       .segments = i % 3 == 0 ? std::span<const Segment>{} : std::span(&segment, 1)}) ==
+          BlockImage::pending);
+  image.submit();
+  image.cancel();
+  for (unsigned count = 0; count < requests;) {
+    image.wait();
+    BlockCompletion ended[64];
+    count += static_cast<unsigned>(image.reap(ended));
+  }
+  CHECK(queued(image, {.operation = BlockOperation::Flush}) == 0);
+}
+
+TEST_CASE("block file: the end of the file by the queue") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  BlockImage image = opened(directory.put("disk", pattern(1000)), true);
+  std::string into(100, '#');
+  const Segment segment{reinterpret_cast<std::byte*>(into.data()), into.size()};
+  CHECK(image.start({.operation = BlockOperation::Read, .offset = 950, .segments = {&segment, 1}}) ==
+        BlockImage::pending);
+  image.submit();
+  image.wait();
+  BlockCompletion ended;
+  REQUIRE(image.reap({&ended, 1}) == 1);
+  CHECK(ended.error == 0);
+  CHECK(ended.moved == 50);
+  CHECK(queued(image, {.operation = BlockOperation::Write, .segments = {&segment, 1}}) == EBADF);
+}
+
+TEST_CASE("block file: discarded ranges are holes, zeroed ones are zeroes") {
+  const scratch::Directory directory;
+  const std::size_t size = 1 << 20;
+  for (const bool queue : {false, true}) {
+    CAPTURE(queue);
+    if (queue && !has_queue()) continue;
+    std::string expected = pattern(size);
+    BlockImage image = opened(directory.put("disk", expected), ImageOptions{.queue = queue});
+    CHECK(image.shape().can_discard);
+    auto blocks = [&] {
+      struct stat status{};
+      REQUIRE(::stat(directory.name("disk").c_str(), &status) == 0);
+      return status.st_blocks;
+    };
+    auto carry_out = [&](BlockRequest const& request) {
+      return queue ? queued(image, request) : image.perform(request);
+    };
+    REQUIRE(image.flush() == 0);
+    const auto before = blocks();
+    REQUIRE(carry_out({.operation = BlockOperation::Discard, .offset = 65536, .size = 512 * 1024}) == 0);
+    CHECK(blocks() <= before - 1024);
+    expected.replace(65536, 512 * 1024, 512 * 1024, '\0');
+    CHECK((directory.contents("disk") == expected));
+    const auto punched = blocks();
+    REQUIRE(carry_out({.operation = BlockOperation::WriteZeroes, .unmap = true, .offset = 0, .size = 32768}) == 0);
+    CHECK(blocks() <= punched - 64);
+    expected.replace(0, 32768, 32768, '\0');
+    CHECK((directory.contents("disk") == expected));
+    const int zeroed = carry_out({.operation = BlockOperation::WriteZeroes, .offset = size - 5000, .size = 5000});
+    if (zeroed == BlockImage::unsupported) {
+      MESSAGE("this file system cannot zero a range");  // tmpfs
+      continue;
+    }
+    CHECK(zeroed == 0);
+    expected.replace(size - 5000, 5000, 5000, '\0');
+    CHECK((directory.contents("disk") == expected));
+    CHECK(carry_out({.operation = BlockOperation::Discard, .offset = 0, .size = 0}) == 0);
+  }
+}
+
+TEST_CASE("block file: direct access, aligned and not, sees and makes the same file") {
+  const scratch::Directory directory;
+  std::string expected = pattern(1 << 20);
+  directory.put("disk", expected);
+  for (const bool queue : {false, true}) {
+    CAPTURE(queue);
+    if (queue && !has_queue()) continue;
+    auto maybe = BlockFile::open(directory.path("disk"), ImageOptions{.direct = true, .queue = queue});
+    if (!maybe) {
+      CHECK(maybe.error().hint.view().find("direct access") != std::string_view::npos);
+      MESSAGE("this file system has no direct access");
+      return;
+    }
+    BlockImage image = *std::move(maybe);
+    CHECK(image.shape().logical_block >= 512);
+    auto carry_out = [&](BlockRequest const& request) {
+      return queue ? queued(image, request) : image.perform(request);
+    };
+    alignas(4096) static std::byte aligned[16384];
+    const std::vector<std::vector<Segment>> lists{{{aligned, 8192}},
+                                                  {{aligned, 4096}, {aligned + 8192, 4096}},
+                                                  {{aligned + 1, 8192}},
+                                                  {{aligned + 512, 512}, {aligned + 2048, 7680}},
+                                                  {{aligned, 100}, {aligned + 4096, 8092}}};
+    for (std::size_t i = 0; i < lists.size(); ++i)
+      for (const std::uint64_t offset : {0u, 512u, 4096u, 65536u, (1u << 20) - 8192u}) {
+        CAPTURE(i);
+        CAPTURE(offset);
+        const std::string text = pattern(8192, static_cast<unsigned>(offset + i + 1));
+        std::size_t at = 0;
+        for (Segment const& segment : lists[i]) {
+          std::memcpy(segment.data, text.data() + at, segment.size);
+          at += segment.size;
+        }
+        CHECK(carry_out({.operation = BlockOperation::Write, .offset = offset, .segments = lists[i]}) == 0);
+        expected.replace(offset, 8192, text);
+        std::memset(aligned, '#', sizeof aligned);
+        CHECK(carry_out({.operation = BlockOperation::Read, .offset = offset, .segments = lists[i]}) == 0);
+        at = 0;
+        bool same = true;
+        for (Segment const& segment : lists[i]) {
+          same = same && std::memcmp(segment.data, text.data() + at, segment.size) == 0;
+          at += segment.size;
+        }
+        CHECK(same);
+      }
+    CHECK(carry_out({.operation = BlockOperation::Flush}) == 0);
+    CHECK((directory.contents("disk") == expected));
+  }
 }

@@ -44,6 +44,20 @@ struct Poke {
   Callback callback_;
 };
 
+/// Has something under way with every write, until it is told to bring it to an end.
+struct Errand {
+  static constexpr auto claims = axvm::claims(Pio{.base = 0x90, .size = 1});
+  struct Config {};
+  Errand(Config const&, DeviceContext&) {}
+  void read(PioAccess&) {}
+  void write(PioAccess const&) { ++under_way; }
+  void quiesce() {
+    ended += under_way;
+    under_way = 0;
+  }
+  unsigned under_way = 0, ended = 0;
+};
+
 template <class... Ds>
 using OnFake = Machine<Bare, Devices<Ds...>, Handlers<>, fake::Fake>;
 
@@ -79,6 +93,14 @@ TEST_CASE("settings reach the device they belong to") {
   auto machine = make<M>(hypervisor, config);
   REQUIRE(machine.run());
   CHECK(hypervisor.recorder().reads == std::vector<std::uint64_t>{10, 20});
+}
+
+TEST_CASE("when a machine has stopped, its devices have nothing under way outside of it") {
+  using M = OnFake<Errand, Bell>;
+  auto machine = make<M>(fake::Fake({fake::out(0x90, 1), fake::out(0x90, 1)}));
+  CHECK(*machine.run() == End::Finished);
+  CHECK(machine.device<Errand>()->under_way == 0);
+  CHECK(machine.device<Errand>()->ended == 2);
 }
 
 TEST_CASE("what nobody claims reads all-ones and is counted") {

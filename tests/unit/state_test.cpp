@@ -121,7 +121,7 @@ struct Rig {
   Host host() {
     static constexpr Host::Operations operations{
         [](void* self) -> Result<CharacterPort> { return static_cast<Rig*>(self)->console.port(); },
-        [](void*, Path const& path, bool read_only) { return BlockFile::open(path, read_only); }};
+        [](void*, Path const& path, ImageOptions const& options) { return BlockFile::open(path, options); }};
     return {this, &operations};
   }
   [[nodiscard]] SavedStates<M> states() {
@@ -482,7 +482,7 @@ TEST_CASE("state: a stored value that the chip cannot hold is mended") {
   CHECK(power.pm1_sts == AcpiPower::PWRBTN_STS);
   CHECK((power.pm1_cnt & AcpiPower::SLP_EN) == 0);
   CHECK((power.pm1_cnt & AcpiPower::SCI_EN) != 0);
-  CHECK((rig.machine->device<VirtioBlk>()->state.status & virtio::status::DEVICE_NEEDS_RESET) != 0);
+  CHECK((rig.machine->device<VirtioBlk>()->state.transport.status & virtio::status::DEVICE_NEEDS_RESET) != 0);
 }
 
 TEST_CASE("state: any bytes in all fields, and the guest goes on with every register: nothing breaks") {

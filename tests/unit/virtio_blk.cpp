@@ -359,10 +359,10 @@ TEST_CASE("virtio-blk: a restored state that cannot be is refused like a bad rin
   BlkMachine m;
   REQUIRE(m.start());
   axvm::VirtioBlk::State saved = m.device.state;
-  SUBCASE("rings outside memory") { saved.queues[0].device_area = Ram::end; }
-  SUBCASE("a size that is none") { saved.queues[0].size = 3; }
-  SUBCASE("features that are not offered") { saved.driver_features |= blk_feature::RO; }
-  SUBCASE("a queue before the features") { saved.status = status::ACKNOWLEDGE | status::DRIVER; }
+  SUBCASE("rings outside memory") { saved.transport.queues[0].device_area = Ram::end; }
+  SUBCASE("a size that is none") { saved.transport.queues[0].size = 3; }
+  SUBCASE("features that are not offered") { saved.transport.driver_features |= blk_feature::RO; }
+  SUBCASE("a queue before the features") { saved.transport.status = status::ACKNOWLEDGE | status::DRIVER; }
   axvm::VirtioBlk other(m.config, m.resources, m.context);
   other.state = saved;
   other.restored();

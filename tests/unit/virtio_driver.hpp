@@ -253,13 +253,13 @@ class Host {
   axvm::Host host() { return {this, &operations}; }
 
  private:
-  static axvm::Result<axvm::BlockImage> image(void* self, axvm::Path const& path, bool read_only) {
+  static axvm::Result<axvm::BlockImage> image(void* self, axvm::Path const& path, axvm::ImageOptions const& options) {
     auto& host = *static_cast<Host*>(self);
     if (path == "missing.img")
       return axvm::failure(axvm::ErrorCode::NotFound, axvm::text<1023>("open disk image ", path), {}, 2);
     host.opened = path.view();
-    host.opened_read_only = read_only;
-    return host.disk.image(read_only);
+    host.opened_read_only = options.read_only;
+    return host.disk.image(options.read_only);
   }
   static constexpr axvm::Host::Operations operations{nullptr, image};
 };

@@ -107,6 +107,14 @@ class Cell {
     if constexpr (HasResources<D>) device_.emplace(config, resources_.object(), context);
     else device_.emplace(config, context);
   }
+  /// What the device has under way outside the machine ends.
+  void quiesce() {
+    if constexpr (HasQuiesce<D>) {
+      if (!device_.is_full()) return;
+      Holding holding(lock_);
+      device_.object().quiesce();
+    }
+  }
   void destroy() {
     Holding holding(lock_);
     device_.reset();

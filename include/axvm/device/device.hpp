@@ -63,6 +63,11 @@ concept HasPresence = requires(typename D::Config const& config) {
 template <class D>
 concept HasAcpi = requires(acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
 
+/// Has something under way outside the machine, such as requests to a disk: `void quiesce()` returns when none of it is
+/// left. The machine calls it when it has stopped, under the device's lock, so that a state saved then has all of it.
+template <class D>
+concept HasQuiesce = requires(D& device) { device.quiesce(); };
+
 /// Can be built: from (Config, DeviceContext), or (Config, Resources, DeviceContext) where it has resources.
 template <class D>
 concept HasConstruction =

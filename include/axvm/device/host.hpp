@@ -1,13 +1,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
-#include <span>
-#include <utility>
 
 #include <axvm/core/bytes.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
+#include <axvm/device/block_image.hpp>
 
 namespace axvm::inline v1 {
 
@@ -47,61 +45,11 @@ class CharacterPort {
   Operations const* operations_ = nullptr;
 };
 
-/// A stretch of the monitor's memory to transfer to or from (guest memory, already checked).
-struct Segment {
-  std::byte* data = nullptr;
-  std::size_t size = 0;
-};
-
-/// A disk as a block device sees it. Owns what is open behind it; move-only. All calls return 0 or an errno value and
-/// transfer everything or fail.
-class BlockImage {
- public:
-  struct Operations {
-    int (*read)(void* self, std::uint64_t offset, std::span<const Segment> segments);
-    int (*write)(void* self, std::uint64_t offset, std::span<const Segment> segments);
-    int (*flush)(void* self);
-    void (*close)(void* self);
-  };
-
-  constexpr BlockImage() = default;
-  /// `size` is in bytes.
-  constexpr BlockImage(void* self, Operations const* operations, std::uint64_t size, bool read_only)
-      : self_(self), operations_(operations), size_(size), read_only_(read_only) {}
-  BlockImage(BlockImage&& other) noexcept { *this = std::move(other); }
-  BlockImage& operator=(BlockImage&& other) noexcept {
-    std::swap(self_, other.self_);
-    std::swap(operations_, other.operations_);
-    std::swap(size_, other.size_);
-    std::swap(read_only_, other.read_only_);
-    return *this;
-  }
-  ~BlockImage() {
-    if (operations_ != nullptr) operations_->close(self_);
-  }
-
-  /// Whether there is a disk at all.
-  [[nodiscard]] bool is_open() const { return operations_ != nullptr; }
-  /// Bytes.
-  [[nodiscard]] std::uint64_t size() const { return size_; }
-  [[nodiscard]] bool read_only() const { return read_only_; }
-
-  /// Fills the segments from `offset` on. The caller keeps the range within size().
-  int read(std::uint64_t offset, std::span<const Segment> segments) {
-    return operations_->read(self_, offset, segments);
-  }
-  /// Writes the segments from `offset` on. The caller keeps the range within size() and never writes a read-only disk.
-  int write(std::uint64_t offset, std::span<const Segment> segments) {
-    return operations_->write(self_, offset, segments);
-  }
-  /// Returns when everything written before is on stable storage.
-  int flush() { return operations_->flush(self_); }
-
- private:
-  void* self_ = nullptr;
-  Operations const* operations_ = nullptr;
-  std::uint64_t size_ = 0;
-  bool read_only_ = false;
+/// How a disk image is opened.
+struct ImageOptions {
+  bool read_only = false;  ///< for reading only
+  bool direct = false;     ///< past the host's page cache
+  bool queue = true;       ///< with a queue, where the host has one; without it requests are carried out one by one
 };
 
 /// What a device's `open` may ask of the system the monitor runs on. The machine brings the real one; tests bring one
@@ -110,7 +58,7 @@ class Host {
  public:
   struct Operations {
     Result<CharacterPort> (*console)(void* self);
-    Result<BlockImage> (*image)(void* self, Path const& path, bool read_only);
+    Result<BlockImage> (*image)(void* self, Path const& path, ImageOptions const& options);
   };
 
   constexpr Host() = default;
@@ -122,10 +70,13 @@ class Host {
     return operations_->console(self_);
   }
   /// Opens a disk image or a block device.
-  [[nodiscard]] Result<BlockImage> image(Path const& path, bool read_only) const {
+  [[nodiscard]] Result<BlockImage> image(Path const& path, ImageOptions const& options) const {
     if (operations_ == nullptr || operations_->image == nullptr)
       return failure(ErrorCode::Unsupported, text<1023>("open disk image ", path), "this host has no disk images");
-    return operations_->image(self_, path, read_only);
+    return operations_->image(self_, path, options);
+  }
+  [[nodiscard]] Result<BlockImage> image(Path const& path, bool read_only) const {
+    return image(path, ImageOptions{.read_only = read_only});
   }
 
  private:

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <axvm/io/block_file.hpp>
+#include <axvm/io/block_shape.hpp>
 #include <axvm/io/console.hpp>
 #include <axvm/io/descriptor.hpp>
 #include <axvm/io/event_loop.hpp>
 #include <axvm/io/file.hpp>
+#include <axvm/io/io_uring.hpp>
 #include <axvm/io/system_host.hpp>
 #include <axvm/io/terminal.hpp>
 #include <axvm/io/thread.hpp>

@@ -26,7 +26,7 @@ class SystemHost {
 
 inline constexpr Host::Operations SystemHost::operations{
     .console = [](void* self) -> Result<CharacterPort> { return static_cast<SystemHost*>(self)->console.port(); },
-    .image = [](void*, Path const& path, bool read_only) { return BlockFile::open(path, read_only); },
+    .image = [](void*, Path const& path, ImageOptions const& options) { return BlockFile::open(path, options); },
 };
 
 }  // namespace axvm::inline v1

@@ -98,6 +98,7 @@ class MachineBody {
             config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
             [this] { request_.store(Action::Fail); });
       loop_.stop();
+      board_.for_each_cell([]<std::size_t I>(auto& cell) { cell.quiesce(); });
       if (!ran) {
         become_failed();
         return std::unexpected(ran.error());

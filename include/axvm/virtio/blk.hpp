@@ -26,12 +26,16 @@ class VirtioBlk {
   struct Config {
     Path path;                            ///< the disk image; none: there is no such disk
     bool read_only = false;               ///< the guest may not write, and the image is opened for reading only
+    bool direct = false;                  ///< the image is read and written past the host's page cache
+    unsigned queues = 1;                  ///< request queues, 1 to 4
     bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
   /// Help, units and short flags of the settings.
   static constexpr auto fields = axvm::fields(
       field<&Config::path>{.help = "disk image or block device; none: no disk", .unit = "file", .alias = 'd'},
       field<&Config::read_only>{.help = "the guest may not write to it"},
+      field<&Config::direct>{.help = "past the host's page cache (O_DIRECT)"},
+      field<&Config::queues>{.help = "request queues", .min = 1, .max = virtio::BlkCore::max_queues},
       field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What is open for it as long as the machine exists.
@@ -39,7 +43,12 @@ class VirtioBlk {
     BlockImage image;
   };
 
-  using State = virtio::MmioState<virtio::BlkCore::queue_sizes.size()>;
+  struct State {
+    virtio::MmioState<virtio::BlkCore::queue_sizes.size()> transport;
+    bool writeback = true;  ///< of the configuration space
+
+    friend constexpr bool operator==(State const&, State const&) = default;
+  };
 
   struct Counters {
     virtio::BlkCounters disk;
@@ -55,21 +64,42 @@ class VirtioBlk {
     if (config.path.truncated())
       return failure(ErrorCode::InvalidArgument, text<1023>("open disk image "sv, config.path),
                      text<511>("a path has at most "sv, Path::capacity(), " bytes"sv));
-    Result<BlockImage> image = host.image(config.path, config.read_only);
+    if (config.queues < 1 || config.queues > virtio::BlkCore::max_queues)
+      return failure(ErrorCode::OutOfRange, text<1023>("give disk "sv, config.path, " "sv, config.queues, " queues"sv),
+                     text<511>("it has 1 to "sv, virtio::BlkCore::max_queues));
+    Result<BlockImage> image = host.image(config.path, {.read_only = config.read_only, .direct = config.direct});
     if (!image) return std::unexpected(image.error());
     return Resources{*std::move(image)};
   }
 
   /// The image must stay open, and where it is, as long as the device lives.
   VirtioBlk(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(resources.image, config.read_only, file_name(config.path), counters.disk),
-        transport_(core_, state, counters.transport, name, context, config.exact_interrupt_status) {}
+      : core_(resources.image, config.read_only, file_name(config.path), counters.disk, config.queues),
+        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {
+    using namespace std::string_view_literals;
+    BlockImage const& image = resources.image;
+    if (image.has_queue())
+      core_.set_asynchronous(
+          context.events.watch(image.descriptor(), Interest::Readable, Callback::to<&VirtioBlk::finished>(*this)));
+    else if (image.queue_error() != 0)
+      context.log(Severity::Info, text<1151>(name, ": one request after the other for "sv, config.path,
+                                             ": no io_uring here (errno "sv, image.queue_error(), ")"sv));
+  }
 
   void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) { transport_.write(access); }
+  void write(MmioAccess const& access) {
+    transport_.write(access);
+    state.writeback = core_.writeback();
+  }
 
   /// `state` was assigned: checks it and goes on from there; queues are looked at again once the machine runs.
-  void restored() { transport_.restored(); }
+  void restored() {
+    core_.set_writeback(state.writeback);
+    transport_.restored();
+  }
+
+  /// The machine has stopped: what is under way ends, so that `state` and guest memory have all of it.
+  void quiesce() { core_.quiesce(transport_); }
 
   /// The device's node in the DSDT.
   static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
@@ -78,6 +108,8 @@ class VirtioBlk {
   Counters counters;
 
  private:
+  void finished() { core_.finished(transport_); }
+
   /// The path's last component: the disk's serial number, by which the guest can tell its disks apart.
   static constexpr std::string_view file_name(std::string_view path) {
     std::size_t begin = path.size();
@@ -92,6 +124,7 @@ class VirtioBlk {
   virtio::MmioTransport<virtio::BlkCore> transport_;
 };
 
-static_assert(Device<VirtioBlk> && HasResources<VirtioBlk> && HasMmio<VirtioBlk> && HasPresence<VirtioBlk>);
+static_assert(Device<VirtioBlk> && HasResources<VirtioBlk> && HasMmio<VirtioBlk> && HasPresence<VirtioBlk> &&
+              HasQuiesce<VirtioBlk>);
 
 }  // namespace axvm::inline v1

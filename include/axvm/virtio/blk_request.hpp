@@ -48,10 +48,21 @@ struct BlkRequestHeader {
 static_assert(sizeof(BlkRequestHeader) == 16 && offsetof(BlkRequestHeader, sector) == 8);
 
 /// VIRTIO_BLK_T_*, [virtio/1.2] 5.2.6: what the driver wants.
-enum class BlkRequestType : std::uint32_t { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8 };
+enum class BlkRequestType : std::uint32_t { IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, WRITE_ZEROES = 13 };
 
 /// VIRTIO_BLK_S_*, [virtio/1.2] 5.2.6: how it went.
 enum class BlkRequestStatus : std::uint8_t { OK = 0, IOERR = 1, UNSUPP = 2 };
+
+/// struct virtio_blk_discard_write_zeroes, [virtio/1.2] 5.2.6: the data of DISCARD and WRITE_ZEROES are an array of
+/// these.
+struct BlkRange {
+  std::uint64_t sector = 0;       ///< where, in sectors of 512 bytes
+  std::uint32_t num_sectors = 0;  ///< how many
+  std::uint32_t flags = 0;        ///< UNMAP; all other bits must be zero
+
+  static constexpr std::uint32_t UNMAP = 1;  ///< WRITE_ZEROES: the space may be given up
+};
+static_assert(sizeof(BlkRange) == 16 && offsetof(BlkRange, num_sectors) == 8 && offsetof(BlkRange, flags) == 12);
 
 /// VIRTIO_BLK_F_*, [virtio/1.2] 5.2.3, as masks.
 namespace blk_feature {
@@ -60,6 +71,11 @@ inline constexpr std::uint64_t SEG_MAX = 1ull << 2;
 inline constexpr std::uint64_t RO = 1ull << 5;
 inline constexpr std::uint64_t BLK_SIZE = 1ull << 6;
 inline constexpr std::uint64_t FLUSH = 1ull << 9;
+inline constexpr std::uint64_t TOPOLOGY = 1ull << 10;
+inline constexpr std::uint64_t CONFIG_WCE = 1ull << 11;
+inline constexpr std::uint64_t MQ = 1ull << 12;
+inline constexpr std::uint64_t DISCARD = 1ull << 13;
+inline constexpr std::uint64_t WRITE_ZEROES = 1ull << 14;
 }  // namespace blk_feature
 
 /// The unit of capacity and of sector numbers, bytes.

@@ -63,8 +63,8 @@ constexpr std::uint64_t size_of(std::span<const Segment> segments) {
 /// The part `[offset, offset + length)` of the segments, cut in place: the first and the last of them are shortened and
 /// the ones between returned with them. Nothing is copied. Empty when the segments do not hold so many bytes or
 /// `length` is 0.
-[[nodiscard]] constexpr std::span<const Segment> narrow(std::span<Segment> segments, std::uint64_t offset,
-                                                        std::uint64_t length) {
+[[nodiscard]] constexpr std::span<Segment> narrow(std::span<Segment> segments, std::uint64_t offset,
+                                                  std::uint64_t length) {
   if (length == 0 || !range_fits(offset, length, size_of(segments))) return {};
   std::size_t first = 0;
   while (offset >= segments[first].size) offset -= segments[first++].size;

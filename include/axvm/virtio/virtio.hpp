@@ -5,7 +5,9 @@
 #include <axvm/virtio/bits.hpp>
 #include <axvm/virtio/blk.hpp>
 #include <axvm/virtio/blk_core.hpp>
+#include <axvm/virtio/blk_engine.hpp>
 #include <axvm/virtio/blk_request.hpp>
+#include <axvm/virtio/blk_slots.hpp>
 #include <axvm/virtio/chain.hpp>
 #include <axvm/virtio/device_status.hpp>
 #include <axvm/virtio/mmio.hpp>
