@@ -5,6 +5,7 @@
 #include <axvm/io/descriptor.hpp>
 #include <axvm/io/event_loop.hpp>
 #include <axvm/io/file.hpp>
+#include <axvm/io/system_entropy.hpp>
 #include <axvm/io/system_host.hpp>
 #include <axvm/io/terminal.hpp>
 #include <axvm/io/thread.hpp>

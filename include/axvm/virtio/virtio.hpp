@@ -12,5 +12,7 @@
 #include <axvm/virtio/mmio_registers.hpp>
 #include <axvm/virtio/queue.hpp>
 #include <axvm/virtio/ring.hpp>
+#include <axvm/virtio/rng.hpp>
+#include <axvm/virtio/rng_core.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
