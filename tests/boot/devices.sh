@@ -1,10 +1,11 @@
 #!/bin/bash
-# devices.sh: a stock guest with the modules for them finds the virtio devices beside disks and uses each.
+# devices.sh: a stock guest with the modules for them finds the virtio devices beside disks; devices.py, beside the
+# monitor, is what they are connected to.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 files=$(fetch_kernel cloud)
 kernel=${files%%$'\n'*} modules=${files##*$'\n'}
 initrd=$(make_initrd "$lab/guest-devices.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev \
-  virtio-rng)
+  virtio-rng virtio_console)
 
 mkdir "$scratch/content"
 cat >"$scratch/content/run.sh" <<'GUEST'
@@ -12,12 +13,24 @@ echo "rng $(cat /sys/class/misc/hw_random/rng_current) $(dd if=/dev/hwrng bs=64 
 dd if=/dev/hwrng bs=16 count=1 2>/dev/null | xxd -p >/mnt/first
 dd if=/dev/hwrng bs=16 count=1 2>/dev/null | xxd -p >/mnt/second
 cmp -s /mnt/first /mnt/second || echo "rng differs"
+
+# A login on hvc0; it ends with the file that says so.
+echo 'root::0:0:root:/root:/bin/sh' >/etc/passwd
+echo 'root:x:0:' >/etc/group
+ln -s busybox /bin/login
+getty -L 115200 hvc0 vt100 &
+until [ -e /tmp/over ]; do usleep 50000; done
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
-output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$XV2_VMM" --host-check=warn --kernel "$kernel" \
-  --initrd "$initrd" --disk "$scratch/disk.img" --save-state "$scratch/state.toml" \
-  --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' </dev/null)
+output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$root/tests/boot/devices.py" "$scratch" "$XV2_VMM" \
+  --host-check=warn --kernel "$kernel" --initrd "$initrd" --disk "$scratch/disk.img" \
+  --save-state "$scratch/state.toml" --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' </dev/null) || {
+  printf '%s\n' "$output"
+  exit 1
+}
 [[ $(debugfs -R 'cat /status' "$scratch/disk.img" 2>/dev/null) == 0 ]]
 expect "$output" '^rng virtio_rng\.0 1024$'
 expect "$output" '^rng differs$'
-expect "$(<"$scratch/state.toml")" '^\[rng0\]$'
+for device in rng0 console0; do
+  expect "$(<"$scratch/state.toml")" "^\\[$device(\\.transport)?\\]\$"
+done

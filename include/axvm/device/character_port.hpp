@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <utility>
 
 #include <axvm/core/bytes.hpp>
 
@@ -40,6 +42,49 @@ class CharacterPort {
  private:
   void* self_ = nullptr;
   Operations const* operations_ = nullptr;
+};
+
+/// The size of a terminal in characters; zeros where it is not known.
+struct TerminalSize {
+  std::uint16_t columns = 0;
+  std::uint16_t rows = 0;
+
+  friend constexpr bool operator==(TerminalSize const&, TerminalSize const&) = default;
+};
+
+/// A character port that is the holder's own: it closes what is behind it. Move-only.
+class CharacterConnection {
+ public:
+  struct Operations {
+    TerminalSize (*size)(void* self) = nullptr;
+    void (*close)(void* self) = nullptr;
+  };
+
+  constexpr CharacterConnection() = default;
+  constexpr CharacterConnection(void* self, Operations const* operations, CharacterPort port)
+      : self_(self), operations_(operations), port_(port) {}
+  CharacterConnection(CharacterConnection&& other) noexcept { *this = std::move(other); }
+  CharacterConnection& operator=(CharacterConnection&& other) noexcept {
+    std::swap(self_, other.self_);
+    std::swap(operations_, other.operations_);
+    std::swap(port_, other.port_);
+    return *this;
+  }
+  ~CharacterConnection() {
+    if (operations_ != nullptr && operations_->close != nullptr) operations_->close(self_);
+  }
+
+  /// The port, valid as long as the connection.
+  [[nodiscard]] CharacterPort const& port() const { return port_; }
+  /// The size of the terminal at the other end, as it is now.
+  [[nodiscard]] TerminalSize size() const {
+    return operations_ != nullptr && operations_->size != nullptr ? operations_->size(self_) : TerminalSize{};
+  }
+
+ private:
+  void* self_ = nullptr;
+  Operations const* operations_ = nullptr;
+  CharacterPort port_;
 };
 
 }  // namespace axvm::inline v1

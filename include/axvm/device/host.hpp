@@ -78,6 +78,7 @@ class Host {
     Result<CharacterPort> (*console)(void* self);
     Result<BlockImage> (*image)(void* self, Path const& path, bool read_only);
     Result<EntropySource> (*entropy)(void* self) = nullptr;
+    Result<CharacterConnection> (*characters)(void* self, Path const& where) = nullptr;
   };
 
   constexpr Host() = default;
@@ -99,6 +100,13 @@ class Host {
     if (operations_ == nullptr || operations_->entropy == nullptr)
       return failure(ErrorCode::Unsupported, "use random numbers of the host", "this host has none");
     return operations_->entropy(self_);
+  }
+  /// Connects a console of its own: to "stdio", the program's console, whose input it then has alone; "pty:PATH", a new
+  /// pseudo-terminal with a symbolic link to it at PATH; "unix:PATH", a socket that listens there.
+  [[nodiscard]] Result<CharacterConnection> characters(Path const& where) const {
+    if (operations_ == nullptr || operations_->characters == nullptr)
+      return failure(ErrorCode::Unsupported, text<1023>("connect a console to ", where), "this host has no consoles");
+    return operations_->characters(self_, where);
   }
 
  private:

@@ -2,9 +2,13 @@
 
 #include <unistd.h>
 
+#include <string_view>
+
 #include <axvm/device/host.hpp>
 #include <axvm/io/block_file.hpp>
 #include <axvm/io/console.hpp>
+#include <axvm/io/pseudo_terminal.hpp>
+#include <axvm/io/socket_console.hpp>
 #include <axvm/io/system_entropy.hpp>
 
 namespace axvm::inline v1 {
@@ -23,6 +27,15 @@ class SystemHost {
   [[nodiscard]] Host host() { return {this, &operations}; }
 
  private:
+  Result<CharacterConnection> characters(Path const& where) {
+    const std::string_view form = where;
+    if (form == "stdio") return console.connect();
+    if (form.starts_with("pty:")) return PseudoTerminal::open(form.substr(4));
+    if (form.starts_with("unix:")) return SocketConsole::open(form.substr(5));
+    return failure(ErrorCode::InvalidArgument, text<1023>("connect a console to ", where),
+                   "write stdio, pty:PATH or unix:PATH");
+  }
+
   static const Host::Operations operations;
 };
 
@@ -30,6 +43,7 @@ inline constexpr Host::Operations SystemHost::operations{
     .console = [](void* self) -> Result<CharacterPort> { return static_cast<SystemHost*>(self)->console.port(); },
     .image = [](void*, Path const& path, bool read_only) { return BlockFile::open(path, read_only); },
     .entropy = [](void*) { return system_entropy(); },
+    .characters = [](void* self, Path const& where) { return static_cast<SystemHost*>(self)->characters(where); },
 };
 
 }  // namespace axvm::inline v1

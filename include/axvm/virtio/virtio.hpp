@@ -7,6 +7,8 @@
 #include <axvm/virtio/blk_core.hpp>
 #include <axvm/virtio/blk_request.hpp>
 #include <axvm/virtio/chain.hpp>
+#include <axvm/virtio/console.hpp>
+#include <axvm/virtio/console_core.hpp>
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
 #include <axvm/virtio/mmio_registers.hpp>

@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""devices.py DIRECTORY XV2_VMM ARGUMENT...: starts the monitor with the devices that devices.sh is about and is what
+they are connected to; runs where the monitor does. Its sockets and links are in a directory of its own, for a directory
+shared with the lab can have none."""
+
+import fcntl
+import os
+import select
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+
+place = tempfile.mkdtemp()
+tty = place + "/hvc0"
+monitor = subprocess.Popen([*sys.argv[2:], "--console0.port", "pty:" + tty], stdin=subprocess.DEVNULL)
+
+
+def fail(what):
+    monitor.kill()
+    sys.exit(what)
+
+
+def until(condition, what, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end or monitor.poll() is not None:
+            fail(f"no {what}")
+        time.sleep(0.05)
+
+
+class Terminal:
+    """What a person at the pseudo-terminal sees and types."""
+
+    def __init__(self, path):
+        self.file = os.open(path, os.O_RDWR | os.O_NOCTTY)
+        self.seen = b""
+
+    def size(self, rows, columns):
+        fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def expect(self, text, seconds=60):
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.file], [], [], left)[0]:
+                fail(f"no {text!r} on hvc0, but {self.seen!r}")
+            self.seen += os.read(self.file, 4096)
+        self.seen = self.seen[self.seen.index(text) + len(text):]
+
+    def type(self, text):
+        os.write(self.file, text)
+
+
+until(lambda: os.path.exists(tty), "pseudo-terminal")
+terminal = Terminal(tty)
+terminal.expect(b"login: ")
+terminal.type(b"root\r")
+terminal.expect(b"# ")
+terminal.type(b"echo $((6*7))\r")
+terminal.expect(b"\n42")
+terminal.type(b"until [ \"$(stty size)\" = '24 80' ]; do usleep 10000; done; echo si''zed\r")
+terminal.expect(b"\nsized", 30)
+terminal.size(50, 132)
+terminal.type(b"\r")  # the size is looked at when a key comes
+terminal.expect(b"# ")
+terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do usleep 10000; done; echo resi''zed\r")
+terminal.expect(b"\nresized", 30)
+terminal.type(b"dmesg >/tmp/log; cat /tmp/log /tmp/log | wc -c; cat /tmp/log /tmp/log; echo e''nd\r")
+terminal.expect(b"\nend")
+terminal.type(b"touch /tmp/over; exit\r")
+status = monitor.wait(120)
+if os.path.exists(tty):
+    fail("the link to the pseudo-terminal is still there")
+os.rmdir(place)
+sys.exit(status)
