@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
-"""devices.py DIRECTORY XV2_VMM ARGUMENT...: starts the monitor with the devices that devices.sh is about and is what
+"""devices.py XV2_VMM ARGUMENT...: starts the monitor with the devices that devices.sh is about and is what
 they are connected to; runs where the monitor does. Its sockets and links are in a directory of its own, for a directory
 shared with the lab can have none."""
 
 import fcntl
 import os
 import select
+import socket
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 place = tempfile.mkdtemp()
 tty = place + "/hvc0"
-monitor = subprocess.Popen([*sys.argv[2:], "--console0.port", "pty:" + tty], stdin=subprocess.DEVNULL)
+vsock = place + "/vsock"
+monitor = subprocess.Popen(
+    [*sys.argv[1:], "--console0.port", "pty:" + tty, "--vsock0.path", vsock, "--vsock0.cid", "42"],
+    stdin=subprocess.DEVNULL)
 
 
 def fail(what):
@@ -54,6 +59,44 @@ class Terminal:
         os.write(self.file, text)
 
 
+def echo_server(path):
+    """The program that the guest's connections to a port get: one of them."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen()
+    connection = listener.accept()[0]
+    while data := connection.recv(65536):
+        connection.sendall(data)
+    connection.close()
+
+
+def exchange(path, port, total):
+    """Connects to a program of the guest that echoes, as soon as it listens; sends and reads at the same time."""
+    end = time.monotonic() + 120
+    while True:
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(path)
+        connection.sendall(b"CONNECT %d\n" % port)
+        answer = b""
+        while not answer.endswith(b"\n") and (byte := connection.recv(1)):
+            answer += byte
+        if answer.startswith(b"OK "):
+            break
+        if answer or time.monotonic() > end:
+            fail(f"vsock: {answer!r} for an answer")
+        time.sleep(0.1)
+    sent = os.urandom(total)
+    writer = threading.Thread(target=lambda: (connection.sendall(sent), connection.shutdown(socket.SHUT_WR)))
+    writer.start()
+    got = b""
+    while data := connection.recv(65536):
+        got += data
+    writer.join()
+    if got != sent:
+        fail(f"vsock: {len(got)} bytes came back, not the same {total}")
+
+
+threading.Thread(target=echo_server, args=[vsock + "_6000"], daemon=True).start()
 until(lambda: os.path.exists(tty), "pseudo-terminal")
 terminal = Terminal(tty)
 terminal.expect(b"login: ")
@@ -70,9 +113,9 @@ terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do usleep 10000; done; ec
 terminal.expect(b"\nresized", 30)
 terminal.type(b"dmesg >/tmp/log; cat /tmp/log /tmp/log | wc -c; cat /tmp/log /tmp/log; echo e''nd\r")
 terminal.expect(b"\nend")
+exchange(vsock, 5000, 2_000_000)
 terminal.type(b"touch /tmp/over; exit\r")
 status = monitor.wait(120)
-if os.path.exists(tty):
-    fail("the link to the pseudo-terminal is still there")
-os.rmdir(place)
+os.unlink(vsock + "_6000")
+os.rmdir(place)  # the monitor has taken away what it made there
 sys.exit(status)

@@ -1,13 +1,14 @@
 #!/bin/bash
-# devices.sh: a stock guest with the modules for them finds the virtio devices beside disks; devices.py, beside the
+# devices.sh GUEST_VSOCK: a stock guest with the modules for them finds the virtio devices beside disks; devices.py, beside the
 # monitor, is what they are connected to.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 files=$(fetch_kernel cloud)
 kernel=${files%%$'\n'*} modules=${files##*$'\n'}
 initrd=$(make_initrd "$lab/guest-devices.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev \
-  virtio-rng virtio_console)
+  virtio-rng virtio_console vmw_vsock_virtio_transport)
 
 mkdir "$scratch/content"
+cp "$1" "$scratch/content/guest_vsock"
 cat >"$scratch/content/run.sh" <<'GUEST'
 echo "rng $(cat /sys/class/misc/hw_random/rng_current) $(dd if=/dev/hwrng bs=64 count=16 2>/dev/null | wc -c)"
 dd if=/dev/hwrng bs=16 count=1 2>/dev/null | xxd -p >/mnt/first
@@ -19,10 +20,16 @@ echo 'root::0:0:root:/root:/bin/sh' >/etc/passwd
 echo 'root:x:0:' >/etc/group
 ln -s busybox /bin/login
 getty -L 115200 hvc0 vt100 &
+
+# Sockets, opened from either side and from both at once; nobody is behind port 6001.
+./guest_vsock listen 5000 && echo "vsock echoed" &
+./guest_vsock connect 6000 3000000 && echo "vsock exchanged"
+./guest_vsock connect 6001 2>/dev/null
+echo "vsock refused $?"
 until [ -e /tmp/over ]; do usleep 50000; done
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
-output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$root/tests/boot/devices.py" "$scratch" "$XV2_VMM" \
+output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$root/tests/boot/devices.py" "$XV2_VMM" \
   --host-check=warn --kernel "$kernel" --initrd "$initrd" --disk "$scratch/disk.img" \
   --save-state "$scratch/state.toml" --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' </dev/null) || {
   printf '%s\n' "$output"
@@ -31,6 +38,9 @@ output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$root/tests/boot/
 [[ $(debugfs -R 'cat /status' "$scratch/disk.img" 2>/dev/null) == 0 ]]
 expect "$output" '^rng virtio_rng\.0 1024$'
 expect "$output" '^rng differs$'
-for device in rng0 console0; do
+expect "$output" '^vsock echoed$'
+expect "$output" '^vsock exchanged$'
+expect "$output" '^vsock refused 2$'
+for device in rng0 console0 vsock0; do
   expect "$(<"$scratch/state.toml")" "^\\[$device(\\.transport)?\\]\$"
 done

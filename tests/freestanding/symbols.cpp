@@ -22,6 +22,9 @@ Result<VirtioRng::Resources> open_rng(VirtioRng::Config const& config, Host cons
 Result<VirtioConsole::Resources> open_console(VirtioConsole::Config const& config, Host const& host) {
   return VirtioConsole::open(config, host);
 }
+Result<VirtioVsock::Resources> open_vsock(VirtioVsock::Config const& config, Host const& host) {
+  return VirtioVsock::open(config, host);
+}
 Error several(std::span<const Error> errors) { return combine(errors); }
 
 Result<EntryState> load(boot::LinuxImage const& image, boot::Context const& context) {
@@ -54,12 +57,15 @@ bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x1
 /// A PC's whole board, with the devices' ways of going on from a saved state.
 struct NoHypervisor {};
 using Pc =
-    Composition<Portable, Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole>, NoHypervisor>;
+    Composition<Portable, Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole, VirtioVsock>,
+                NoHypervisor>;
 void access(Board<Pc>& board, IoExit const& io, MmioExit const& mmio, UnclaimedCounters& counters) {
   board.io(io, counters);
   board.mmio(mmio, counters);
 }
-void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk, VirtioRng& rng, VirtioConsole& console) {
+void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk, VirtioRng& rng, VirtioConsole& console,
+             VirtioVsock& vsock) {
+  vsock.restored();
   console.restored();
   rng.restored();
   uart.restored();

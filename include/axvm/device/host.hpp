@@ -10,6 +10,7 @@
 #include <axvm/core/text.hpp>
 #include <axvm/device/character_port.hpp>
 #include <axvm/device/entropy.hpp>
+#include <axvm/device/stream_hub.hpp>
 
 namespace axvm::inline v1 {
 
@@ -79,6 +80,7 @@ class Host {
     Result<BlockImage> (*image)(void* self, Path const& path, bool read_only);
     Result<EntropySource> (*entropy)(void* self) = nullptr;
     Result<CharacterConnection> (*characters)(void* self, Path const& where) = nullptr;
+    Result<StreamHub> (*streams)(void* self, Path const& path) = nullptr;
   };
 
   constexpr Host() = default;
@@ -107,6 +109,12 @@ class Host {
     if (operations_ == nullptr || operations_->characters == nullptr)
       return failure(ErrorCode::Unsupported, text<1023>("connect a console to ", where), "this host has no consoles");
     return operations_->characters(self_, where);
+  }
+  /// Listens for programs at a path, and connects to those that listen at the path with "_PORT" behind it.
+  [[nodiscard]] Result<StreamHub> streams(Path const& path) const {
+    if (operations_ == nullptr || operations_->streams == nullptr)
+      return failure(ErrorCode::Unsupported, text<1023>("listen at the socket ", path), "this host has no sockets");
+    return operations_->streams(self_, path);
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <axvm/io/file.hpp>
 #include <axvm/io/pseudo_terminal.hpp>
 #include <axvm/io/socket_console.hpp>
+#include <axvm/io/socket_hub.hpp>
 #include <axvm/io/system_entropy.hpp>
 #include <axvm/io/system_host.hpp>
 #include <axvm/io/terminal.hpp>

@@ -9,6 +9,7 @@
 #include <axvm/io/console.hpp>
 #include <axvm/io/pseudo_terminal.hpp>
 #include <axvm/io/socket_console.hpp>
+#include <axvm/io/socket_hub.hpp>
 #include <axvm/io/system_entropy.hpp>
 
 namespace axvm::inline v1 {
@@ -44,6 +45,7 @@ inline constexpr Host::Operations SystemHost::operations{
     .image = [](void*, Path const& path, bool read_only) { return BlockFile::open(path, read_only); },
     .entropy = [](void*) { return system_entropy(); },
     .characters = [](void* self, Path const& where) { return static_cast<SystemHost*>(self)->characters(where); },
+    .streams = [](void*, Path const& path) { return SocketHub::open(path); },
 };
 
 }  // namespace axvm::inline v1

@@ -144,8 +144,10 @@ class ConsoleCore {
   void restored(T& transport) {
     buffers_.input.make_valid();
     buffers_.output.make_valid();
-    take_size();
-    if (sized_) transport.configuration_changed();
+    if (sized_) {
+      take_size();
+      transport.configuration_changed();
+    }
     drain();
     wait_for_room();
     attend_input();

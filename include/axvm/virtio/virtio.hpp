@@ -18,3 +18,8 @@
 #include <axvm/virtio/rng_core.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
+#include <axvm/virtio/vsock.hpp>
+#include <axvm/virtio/vsock_connection.hpp>
+#include <axvm/virtio/vsock_core.hpp>
+#include <axvm/virtio/vsock_packet.hpp>
+#include <axvm/virtio/vsock_table.hpp>
