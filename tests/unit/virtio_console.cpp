@@ -113,6 +113,16 @@ TEST_CASE("virtio-console: input goes to the guest's buffers, as they come") {
   CHECK(rig.counters.received.value() == 7);
 }
 
+TEST_CASE("virtio-console: a driver that is not ready gets nothing yet") {
+  Rig rig;
+  rig.transport.ring(rx).describe(0, {{data, 8, true}});
+  rig.transport.ring(rx).offer(0);
+  CHECK(rig.type("early"));
+  CHECK(rig.transport.ring(rx).used_index() == 0);
+  rig.core.notified(rig.transport, rx);
+  CHECK(rig.ram.text(data, 5) == "early");
+}
+
 TEST_CASE("virtio-console: input is taken as long as there is room, whatever the guest does") {
   Rig rig;
   CHECK(rig.type(std::string(1500, 'x')));

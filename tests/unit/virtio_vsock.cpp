@@ -285,6 +285,16 @@ TEST_CASE("virtio-vsock: a program connects to the guest") {
   }
 }
 
+TEST_CASE("virtio-vsock: a driver that is not ready is told nothing yet") {
+  Rig rig;
+  rig.transport.ring(0).describe(0, {{received_at, 4096, true}});
+  rig.transport.ring(0).offer(0);
+  rig.arrive("CONNECT 52\n");
+  CHECK_FALSE(rig.next());
+  rig.core.notified(rig.transport, 0);
+  CHECK(rig.next_op() == VsockOp::REQUEST);
+}
+
 TEST_CASE("virtio-vsock: what programs say first, in pieces and wrongly") {
   Rig rig;
   rig.make_room(4);
@@ -555,7 +565,7 @@ TEST_CASE("virtio-vsock: a reset and a restored state end all connections, and t
     CHECK(rig.programs.streams.empty());
   }
   SUBCASE("restored") {
-    rig.core.restored(rig.transport);
+    rig.core.restored();
     CHECK(rig.programs.streams.empty());
     rig.ram.put<std::uint32_t>(sent_at, 77);
     rig.transport.ring(2).describe(0, {{sent_at, 4, true}});
@@ -568,7 +578,7 @@ TEST_CASE("virtio-vsock: a reset and a restored state end all connections, and t
     CHECK(rig.transport.ring(2).used_index() == 1);  // once
   }
   SUBCASE("an event buffer that is none") {
-    rig.core.restored(rig.transport);
+    rig.core.restored();
     rig.transport.ring(2).describe(0, {{sent_at, 3, true}});
     rig.transport.ring(2).offer(0);
     rig.core.notified(rig.transport, 2);

@@ -100,13 +100,14 @@ class ConsoleCore {
 
   template <Transport T>
   void notified(T& transport, std::size_t index) {
+    live_ = true;
     index == receiveq ? deliver(transport) : transmit(transport);
   }
 
   /// The driver starts anew. What is on its way stays on its way.
   void reset() {
     stop_waiting();
-    announced_ = false;
+    announced_ = live_ = false;
   }
 
   /// The host has input or room, or may have.
@@ -119,9 +120,11 @@ class ConsoleCore {
       watching_output_ = false;
       retrying_ = events_.arm(retry_timer, events_.now() + output_retry, calls_.attend);
     }
-    transmit(transport);
     take_input();
-    deliver(transport);
+    if (live_) {
+      transmit(transport);
+      deliver(transport);
+    }
     resized(transport);
   }
 
@@ -331,6 +334,7 @@ class ConsoleCore {
   ConsoleCounters& counters_;
   ConsoleConfig config_{};
   bool sized_ = false;      ///< the terminal had a size from the beginning
+  bool live_ = false;       ///< the driver works with its queues
   bool announced_ = false;  ///< the driver was told of it
   int input_ = -1;          ///< the descriptor that is watched
   bool watching_input_ = false;

@@ -67,8 +67,8 @@ class VirtioVsock {
 
   /// `state` was assigned: checks it and goes on from there. Connections do not survive: the guest is told so.
   void restored() {
+    core_.restored();
     transport_.restored();
-    core_.restored(transport_);
   }
 
   /// The device's node in the DSDT.

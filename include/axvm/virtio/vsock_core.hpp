@@ -49,6 +49,7 @@ class VsockCore {
 
   template <Transport T>
   void notified(T& transport, std::size_t index) {
+    live_ = true;
     if (index == event) return tell(transport);
     if (index == tx) receive(transport);
     work(transport);
@@ -57,7 +58,7 @@ class VsockCore {
   /// The driver starts anew: no connection survives that.
   void reset() {
     forget();
-    lost_connections_ = false;
+    live_ = lost_connections_ = false;
   }
 
   /// The hub has events.
@@ -68,11 +69,9 @@ class VsockCore {
   }
 
   /// The device's state was restored, and with it none of the guest's connections.
-  template <Transport T>
-  void restored(T& transport) {
+  void restored() {
     forget();
     lost_connections_ = true;
-    tell(transport);
   }
 
  private:
@@ -96,6 +95,7 @@ class VsockCore {
   template <Transport T>
   void work(T& transport) {
     table_.advance();
+    if (!live_) return;
     const bool was_full = refusals_count_ == refusals_.size();
     send(transport);
     // There were packets left in the queue for want of room for answers.
@@ -293,6 +293,7 @@ class VsockCore {
   VsockConfig config_;
   VsockCounters& counters_;
   VsockTable table_;
+  bool live_ = false;                   ///< the driver works with its queues
   bool lost_connections_ = false;       ///< the guest is to be told so
   std::uint32_t turn_ = 0;              ///< the connection that is looked at next
   std::array<Refusal, 64> refusals_{};  ///< a ring
