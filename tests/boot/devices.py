@@ -19,7 +19,8 @@ place = tempfile.mkdtemp()
 tty = place + "/hvc0"
 vsock = place + "/vsock"
 monitor = subprocess.Popen(
-    [*sys.argv[1:], "--console0.port", "pty:" + tty, "--vsock0.path", vsock, "--vsock0.cid", "42"],
+    [*sys.argv[1:], "--console0.port", "pty:" + tty, "--vsock0.path", vsock, "--vsock0.cid", "42",
+     "--memory", "512M", "--memory-backing", "thp", "--balloon0.enabled", "--balloon0.size", "64M"],
     stdin=subprocess.DEVNULL)
 
 
@@ -51,7 +52,7 @@ class Terminal:
         while text not in self.seen:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.file], [], [], left)[0]:
-                fail(f"no {text!r} on hvc0, but {self.seen!r}")
+                fail(f"no {text!r} on hvc0, but {self.seen[-1000:]!r}")
             self.seen += os.read(self.file, 4096)
         self.seen = self.seen[self.seen.index(text) + len(text):]
 
@@ -111,9 +112,24 @@ terminal.type(b"\r")  # the size is looked at when a key comes
 terminal.expect(b"# ")
 terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do usleep 10000; done; echo resi''zed\r")
 terminal.expect(b"\nresized", 30)
-terminal.type(b"dmesg >/tmp/log; cat /tmp/log /tmp/log | wc -c; cat /tmp/log /tmp/log; echo e''nd\r")
-terminal.expect(b"\nend")
+terminal.type(b"dmesg | head -c 2000; echo e''nd\r")
+terminal.expect(b"\nend", 120)
 exchange(vsock, 5000, 2_000_000)
+
+
+def resident():
+    """MiB of the monitor that the host has in RAM, guest memory included."""
+    with open(f"/proc/{monitor.pid}/status") as file:
+        return next(int(line.split()[1]) >> 10 for line in file if line.startswith("VmRSS:"))
+
+
+before = resident()
+terminal.type(b"touch /tmp/use; until [ -e /tmp/in-use ]; do usleep 50000; done; echo us''ed\r")
+terminal.expect(b"\nused")
+in_use = resident()
+terminal.type(b"touch /tmp/free\r")
+until(lambda: resident() < in_use - 120, f"memory comes back: {before} MiB, then {in_use} MiB and no less")
+print(f"resident: {before} MiB, {in_use} MiB, {resident()} MiB", flush=True)
 terminal.type(b"touch /tmp/over; exit\r")
 status = monitor.wait(120)
 os.unlink(vsock + "_6000")

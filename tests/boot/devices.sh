@@ -5,7 +5,8 @@
 files=$(fetch_kernel cloud)
 kernel=${files%%$'\n'*} modules=${files##*$'\n'}
 initrd=$(make_initrd "$lab/guest-devices.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev \
-  virtio-rng virtio_console vmw_vsock_virtio_transport)
+  virtio-rng virtio_console vmw_vsock_virtio_transport \
+  virtio_balloon)
 
 mkdir "$scratch/content"
 cp "$1" "$scratch/content/guest_vsock"
@@ -26,6 +27,20 @@ getty -L 115200 hvc0 vt100 &
 ./guest_vsock connect 6000 3000000 && echo "vsock exchanged"
 ./guest_vsock connect 6001 2>/dev/null
 echo "vsock refused $?"
+# Memory is used and freed again; devices.py looks at the monitor meanwhile. And 64 MiB are to go into the balloon.
+(
+  until [ -e /tmp/use ]; do usleep 50000; done
+  dd if=/dev/zero of=/tmp/used bs=1M count=160 2>/dev/null
+  touch /tmp/in-use
+  until [ -e /tmp/free ]; do usleep 50000; done
+  rm /tmp/used
+) &
+tries=0
+until [ "$(sed -n 's/^balloon_inflate //p' /proc/vmstat)" -ge 16384 ] || [ $tries -gt 200 ]; do
+  usleep 100000
+  tries=$((tries + 1))
+done
+echo "balloon $(sed -n 's/^balloon_inflate //p' /proc/vmstat)"
 until [ -e /tmp/over ]; do usleep 50000; done
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
@@ -41,6 +56,7 @@ expect "$output" '^rng differs$'
 expect "$output" '^vsock echoed$'
 expect "$output" '^vsock exchanged$'
 expect "$output" '^vsock refused 2$'
-for device in rng0 console0 vsock0; do
+expect "$output" '^balloon 16384$'
+for device in rng0 console0 vsock0 balloon0; do
   expect "$(<"$scratch/state.toml")" "^\\[$device(\\.transport)?\\]\$"
 done

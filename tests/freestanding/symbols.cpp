@@ -57,14 +57,17 @@ bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x1
 /// A PC's whole board, with the devices' ways of going on from a saved state.
 struct NoHypervisor {};
 using Pc =
-    Composition<Portable, Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole, VirtioVsock>,
+    Composition<Portable,
+                Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole, VirtioVsock, VirtioBalloon>,
                 NoHypervisor>;
 void access(Board<Pc>& board, IoExit const& io, MmioExit const& mmio, UnclaimedCounters& counters) {
   board.io(io, counters);
   board.mmio(mmio, counters);
 }
-void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk, VirtioRng& rng, VirtioConsole& console,
-             VirtioVsock& vsock) {
+void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk, VirtioRng& rng, VirtioConsole& console, VirtioVsock& vsock,
+             VirtioBalloon& balloon) {
+  balloon.restored();
+  balloon.resize(balloon.actual());
   vsock.restored();
   console.restored();
   rng.restored();

@@ -2,6 +2,8 @@
 
 /// Everything in virtio/: the devices, and what new ones are made of.
 
+#include <axvm/virtio/balloon.hpp>
+#include <axvm/virtio/balloon_core.hpp>
 #include <axvm/virtio/bits.hpp>
 #include <axvm/virtio/blk.hpp>
 #include <axvm/virtio/blk_core.hpp>
