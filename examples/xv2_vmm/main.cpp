@@ -16,9 +16,10 @@
 
 namespace {
 
-using Xv2 = axvm::Machine<axvm::IvyBridgeXv2,
-                          axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>,
-                                        axvm::VirtioRng, axvm::VirtioConsole, axvm::VirtioVsock, axvm::VirtioBalloon>>;
+using Xv2 =
+    axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>,
+                                                    axvm::VirtioRng, axvm::VirtioConsole, axvm::VirtioVsock,
+                                                    axvm::VirtioBalloon, axvm::Repeat<2, axvm::VirtioNet>>>;
 
 /// One line on standard error; a raw terminal needs the carriage return.
 void say(axvm::Severity severity, std::string_view message) {

@@ -18,9 +18,13 @@ import time
 place = tempfile.mkdtemp()
 tty = place + "/hvc0"
 vsock = place + "/vsock"
+tap = "axvmtest0"
+if not os.path.exists("/dev/net/tun"):
+    subprocess.run(["busybox", "insmod", os.environ["TUN_MODULE"]], check=True)
 monitor = subprocess.Popen(
     [*sys.argv[1:], "--console0.port", "pty:" + tty, "--vsock0.path", vsock, "--vsock0.cid", "42",
-     "--memory", "512M", "--memory-backing", "thp", "--balloon0.enabled", "--balloon0.size", "64M"],
+     "--memory", "512M", "--memory-backing", "thp", "--balloon0.enabled", "--balloon0.size", "64M",
+     "--net0.tap", tap, "--net0.mac", "02:00:00:00:00:09"],
     stdin=subprocess.DEVNULL)
 
 
@@ -29,7 +33,7 @@ def fail(what):
     sys.exit(what)
 
 
-def until(condition, what, seconds=120):
+def until(condition, what, seconds=200):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end or monitor.poll() is not None:
@@ -47,7 +51,7 @@ class Terminal:
     def size(self, rows, columns):
         fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def expect(self, text, seconds=60):
+    def expect(self, text, seconds=200):
         end = time.monotonic() + seconds
         while text not in self.seen:
             left = end - time.monotonic()
@@ -68,6 +72,17 @@ def echo_server(path):
     connection = listener.accept()[0]
     while data := connection.recv(65536):
         connection.sendall(data)
+    connection.close()
+
+
+def tcp_echo_server():
+    """The guest's peer at 10.9.0.1, port 7000; ends after 3 MiB, for the guest's nc keeps its side open."""
+    listener = socket.create_server(("10.9.0.1", 7000))
+    connection = listener.accept()[0]
+    left = 48 * 65536
+    while left and (data := connection.recv(65536)):
+        connection.sendall(data)
+        left -= len(data)
     connection.close()
 
 
@@ -98,6 +113,10 @@ def exchange(path, port, total):
 
 
 threading.Thread(target=echo_server, args=[vsock + "_6000"], daemon=True).start()
+until(lambda: os.path.exists("/sys/class/net/" + tap), "interface " + tap)
+subprocess.run(["busybox", "ip", "address", "add", "10.9.0.1/24", "dev", tap], check=True)
+subprocess.run(["busybox", "ip", "link", "set", tap, "up"], check=True)
+threading.Thread(target=tcp_echo_server, daemon=True).start()
 until(lambda: os.path.exists(tty), "pseudo-terminal")
 terminal = Terminal(tty)
 terminal.expect(b"login: ")
@@ -106,14 +125,14 @@ terminal.expect(b"# ")
 terminal.type(b"echo $((6*7))\r")
 terminal.expect(b"\n42")
 terminal.type(b"until [ \"$(stty size)\" = '24 80' ]; do usleep 10000; done; echo si''zed\r")
-terminal.expect(b"\nsized", 30)
+terminal.expect(b"\nsized")
 terminal.size(50, 132)
 terminal.type(b"\r")  # the size is looked at when a key comes
 terminal.expect(b"# ")
 terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do usleep 10000; done; echo resi''zed\r")
-terminal.expect(b"\nresized", 30)
+terminal.expect(b"\nresized")
 terminal.type(b"dmesg | head -c 2000; echo e''nd\r")
-terminal.expect(b"\nend", 120)
+terminal.expect(b"\nend")
 exchange(vsock, 5000, 2_000_000)
 
 

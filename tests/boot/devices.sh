@@ -6,7 +6,10 @@ files=$(fetch_kernel cloud)
 kernel=${files%%$'\n'*} modules=${files##*$'\n'}
 initrd=$(make_initrd "$lab/guest-devices.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev \
   virtio-rng virtio_console vmw_vsock_virtio_transport \
-  virtio_balloon)
+  virtio_balloon virtio_net)
+
+mapfile -t outer < <(fetch_kernel generic)
+tun=$(find "${outer[1]}" -name 'tun.ko*' | head -n 1) # for the lab's kernel; another one has it loaded
 
 mkdir "$scratch/content"
 cp "$1" "$scratch/content/guest_vsock"
@@ -27,6 +30,17 @@ getty -L 115200 hvc0 vt100 &
 ./guest_vsock connect 6000 3000000 && echo "vsock exchanged"
 ./guest_vsock connect 6001 2>/dev/null
 echo "vsock refused $?"
+# The network: the other side is devices.py at 10.9.0.1. What comes back is what went there.
+ip address add 10.9.0.2/24 dev eth0
+ip link set eth0 up
+echo "net $(cat /sys/class/net/eth0/address)"
+ping -c 2 -W 5 10.9.0.1 >/dev/null && echo "net ping"
+ping -c 2 -W 5 -s 60000 10.9.0.1 >/dev/null && echo "net large ping"
+dd if=/dev/urandom of=/tmp/sent bs=64k count=48 2>/dev/null
+nc 10.9.0.1 7000 </tmp/sent >/tmp/back
+cmp -s /tmp/sent /tmp/back && echo "net same"
+rm /tmp/sent /tmp/back
+
 # Memory is used and freed again; devices.py looks at the monitor meanwhile. And 64 MiB are to go into the balloon.
 (
   until [ -e /tmp/use ]; do usleep 50000; done
@@ -44,7 +58,7 @@ echo "balloon $(sed -n 's/^balloon_inflate //p' /proc/vmstat)"
 until [ -e /tmp/over ]; do usleep 50000; done
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
-output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$root/tests/boot/devices.py" "$XV2_VMM" \
+output=$("$here/with-kvm" --share "$scratch" --timeout 400 -- env "TUN_MODULE=$tun" "$root/tests/boot/devices.py" "$XV2_VMM" \
   --host-check=warn --kernel "$kernel" --initrd "$initrd" --disk "$scratch/disk.img" \
   --save-state "$scratch/state.toml" --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' </dev/null) || {
   printf '%s\n' "$output"
@@ -57,6 +71,10 @@ expect "$output" '^vsock echoed$'
 expect "$output" '^vsock exchanged$'
 expect "$output" '^vsock refused 2$'
 expect "$output" '^balloon 16384$'
-for device in rng0 console0 vsock0 balloon0; do
+expect "$output" '^net 02:00:00:00:00:09$'
+expect "$output" '^net ping$'
+expect "$output" '^net large ping$'
+expect "$output" '^net same$'
+for device in rng0 console0 vsock0 balloon0 net0; do
   expect "$(<"$scratch/state.toml")" "^\\[$device(\\.transport)?\\]\$"
 done

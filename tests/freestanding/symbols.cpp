@@ -25,6 +25,9 @@ Result<VirtioConsole::Resources> open_console(VirtioConsole::Config const& confi
 Result<VirtioVsock::Resources> open_vsock(VirtioVsock::Config const& config, Host const& host) {
   return VirtioVsock::open(config, host);
 }
+Result<VirtioNet::Resources> open_net(VirtioNet::Config const& config, Host const& host) {
+  return VirtioNet::open(config, host);
+}
 Error several(std::span<const Error> errors) { return combine(errors); }
 
 Result<EntryState> load(boot::LinuxImage const& image, boot::Context const& context) {
@@ -56,16 +59,17 @@ bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x1
 
 /// A PC's whole board, with the devices' ways of going on from a saved state.
 struct NoHypervisor {};
-using Pc =
-    Composition<Portable,
-                Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole, VirtioVsock, VirtioBalloon>,
-                NoHypervisor>;
+using Pc = Composition<
+    Portable,
+    Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole, VirtioVsock, VirtioBalloon, VirtioNet>,
+    NoHypervisor>;
 void access(Board<Pc>& board, IoExit const& io, MmioExit const& mmio, UnclaimedCounters& counters) {
   board.io(io, counters);
   board.mmio(mmio, counters);
 }
 void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk, VirtioRng& rng, VirtioConsole& console, VirtioVsock& vsock,
-             VirtioBalloon& balloon) {
+             VirtioBalloon& balloon, VirtioNet& net) {
+  net.restored();
   balloon.restored();
   balloon.resize(balloon.actual());
   vsock.restored();

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <utility>
 
 #include <axvm/core/bytes.hpp>
@@ -10,15 +11,11 @@
 #include <axvm/core/text.hpp>
 #include <axvm/device/character_port.hpp>
 #include <axvm/device/entropy.hpp>
+#include <axvm/device/frame_port.hpp>
+#include <axvm/device/segment.hpp>
 #include <axvm/device/stream_hub.hpp>
 
 namespace axvm::inline v1 {
-
-/// A stretch of the monitor's memory to transfer to or from (guest memory, already checked).
-struct Segment {
-  std::byte* data = nullptr;
-  std::size_t size = 0;
-};
 
 /// A disk as a block device sees it. Owns what is open behind it; move-only. All calls return 0 or an errno value and
 /// transfer everything or fail.
@@ -81,6 +78,7 @@ class Host {
     Result<EntropySource> (*entropy)(void* self) = nullptr;
     Result<CharacterConnection> (*characters)(void* self, Path const& where) = nullptr;
     Result<StreamHub> (*streams)(void* self, Path const& path) = nullptr;
+    Result<FramePort> (*frames)(void* self, std::string_view interface) = nullptr;
   };
 
   constexpr Host() = default;
@@ -115,6 +113,12 @@ class Host {
     if (operations_ == nullptr || operations_->streams == nullptr)
       return failure(ErrorCode::Unsupported, text<1023>("listen at the socket ", path), "this host has no sockets");
     return operations_->streams(self_, path);
+  }
+  /// Attaches to a TAP interface, which is made if there is none of this name.
+  [[nodiscard]] Result<FramePort> frames(std::string_view interface) const {
+    if (operations_ == nullptr || operations_->frames == nullptr)
+      return failure(ErrorCode::Unsupported, text<1023>("attach to the TAP ", interface), "this host has none");
+    return operations_->frames(self_, interface);
   }
 
  private:

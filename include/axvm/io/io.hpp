@@ -10,6 +10,7 @@
 #include <axvm/io/socket_hub.hpp>
 #include <axvm/io/system_entropy.hpp>
 #include <axvm/io/system_host.hpp>
+#include <axvm/io/tap.hpp>
 #include <axvm/io/terminal.hpp>
 #include <axvm/io/thread.hpp>
 #include <axvm/io/unix_socket.hpp>

@@ -11,11 +11,12 @@
 #include <axvm/io/socket_console.hpp>
 #include <axvm/io/socket_hub.hpp>
 #include <axvm/io/system_entropy.hpp>
+#include <axvm/io/tap.hpp>
 
 namespace axvm::inline v1 {
 
 /// The system this program runs on, as devices see it: its standard input and output as console, its files as disks,
-/// its pseudo-terminals and sockets, its random numbers.
+/// its pseudo-terminals, sockets and TAP interfaces, its random numbers.
 class SystemHost {
  public:
   SystemHost() = default;
@@ -46,6 +47,7 @@ inline constexpr Host::Operations SystemHost::operations{
     .entropy = [](void*) { return system_entropy(); },
     .characters = [](void* self, Path const& where) { return static_cast<SystemHost*>(self)->characters(where); },
     .streams = [](void*, Path const& path) { return SocketHub::open(path); },
+    .frames = [](void*, std::string_view interface) { return Tap::open(interface); },
 };
 
 }  // namespace axvm::inline v1

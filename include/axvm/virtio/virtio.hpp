@@ -14,6 +14,8 @@
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
 #include <axvm/virtio/mmio_registers.hpp>
+#include <axvm/virtio/net.hpp>
+#include <axvm/virtio/net_core.hpp>
 #include <axvm/virtio/queue.hpp>
 #include <axvm/virtio/ring.hpp>
 #include <axvm/virtio/rng.hpp>
