@@ -131,7 +131,7 @@ terminal.type(b"\r")  # the size is looked at when a key comes
 terminal.expect(b"# ")
 terminal.type(b"until [ \"$(stty size)\" = '50 132' ]; do usleep 10000; done; echo resi''zed\r")
 terminal.expect(b"\nresized")
-terminal.type(b"dmesg | head -c 2000; echo e''nd\r")
+terminal.type(b"dmesg | head -n 20; echo e''nd\r")
 terminal.expect(b"\nend")
 exchange(vsock, 5000, 2_000_000)
 
