@@ -18,7 +18,9 @@
 namespace {
 
 using Xv2 =
-    axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>>>;
+    axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>,
+                                                    axvm::VirtioRng, axvm::VirtioConsole, axvm::VirtioVsock,
+                                                    axvm::VirtioBalloon, axvm::Repeat<2, axvm::VirtioNet>>>;
 
 /// One line on standard error; a raw terminal needs the carriage return.
 void say(axvm::Severity severity, std::string_view message) {
@@ -36,13 +38,20 @@ int fail(axvm::Error error) {
   return misfit ? host_misfit : 1;
 }
 
-/// The signals that ask for an end, handled one after the other on a thread of their own. Blocks them in the calling
-/// thread and in all that are started later.
+/// Tells the guest's consoles that the terminal may have another size.
+void resize_terminal(Xv2& machine) {
+  machine.for_each_device([]<std::size_t>(auto& device) {
+    if constexpr (requires { device.terminal_resized(); }) device.terminal_resized();
+  });
+}
+
+/// The signals that ask for an end, and the one that tells of the terminal's new size, handled one after the other on a
+/// thread of their own. Blocks them in the calling thread and in all that are started later.
 class EndSignals {
  public:
   EndSignals() {
     ::sigemptyset(&set_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, wake}) ::sigaddset(&set_, signal);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGWINCH, wake}) ::sigaddset(&set_, signal);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   }
   ~EndSignals() { unwatch(); }
@@ -58,6 +67,10 @@ class EndSignals {
         int signal = 0;
         ::sigwait(&set_, &signal);
         if (signal == wake) continue;  // ours, or somebody else's: leaving_ tells
+        if (signal == SIGWINCH) {
+          resize_terminal(machine);
+          continue;
+        }
         const axvm::MachineState state = machine.state();
         if (asked || state == axvm::MachineState::Loading || state == axvm::MachineState::Loaded) {
           forced_ = signal;
@@ -226,7 +239,8 @@ int run(Xv2::Config config, xv2::Options const& options) {
 
   // Where nobody reads the keys, they stay the terminal's: Ctrl-C then ends the monitor.
   std::optional<axvm::RawTerminal> terminal;
-  if (config.of<axvm::Uart8250>().enabled) terminal.emplace(STDIN_FILENO);
+  if (config.of<axvm::Uart8250>().enabled || config.of<axvm::VirtioConsole>().port == "stdio")
+    terminal.emplace(STDIN_FILENO);
   if (axvm::RawTerminal::active())
     host.console.on_leave = {&*machine, [](void* self) { static_cast<Xv2*>(self)->stop(); }};
   const auto end = machine->run();

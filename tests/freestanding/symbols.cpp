@@ -16,6 +16,18 @@ Result<CharacterPort> open_console(Host const& host) { return host.console(); }
 Result<VirtioBlk::Resources> open_disk(VirtioBlk::Config const& config, Host const& host) {
   return VirtioBlk::open(config, host);
 }
+Result<VirtioRng::Resources> open_rng(VirtioRng::Config const& config, Host const& host) {
+  return VirtioRng::open(config, host);
+}
+Result<VirtioConsole::Resources> open_console(VirtioConsole::Config const& config, Host const& host) {
+  return VirtioConsole::open(config, host);
+}
+Result<VirtioVsock::Resources> open_vsock(VirtioVsock::Config const& config, Host const& host) {
+  return VirtioVsock::open(config, host);
+}
+Result<VirtioNet::Resources> open_net(VirtioNet::Config const& config, Host const& host) {
+  return VirtioNet::open(config, host);
+}
 Error several(std::span<const Error> errors) { return combine(errors); }
 
 Result<EntryState> load(boot::LinuxImage const& image, boot::Context const& context) {
@@ -47,12 +59,22 @@ bool walks(GuestMemory const& memory) { return write_identity_tables(memory, 0x1
 
 /// A PC's whole board, with the devices' ways of going on from a saved state.
 struct NoHypervisor {};
-using Pc = Composition<Portable, Devices<Uart8250, Pit8254, VirtioBlk, DebugExit>, NoHypervisor>;
+using Pc = Composition<
+    Portable,
+    Devices<Uart8250, Pit8254, VirtioBlk, DebugExit, VirtioRng, VirtioConsole, VirtioVsock, VirtioBalloon, VirtioNet>,
+    NoHypervisor>;
 void access(Board<Pc>& board, IoExit const& io, MmioExit const& mmio, UnclaimedCounters& counters) {
   board.io(io, counters);
   board.mmio(mmio, counters);
 }
-void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk) {
+void restore(Uart8250& uart, Pit8254& pit, VirtioBlk& disk, VirtioRng& rng, VirtioConsole& console, VirtioVsock& vsock,
+             VirtioBalloon& balloon, VirtioNet& net) {
+  net.restored();
+  balloon.restored();
+  balloon.resize(balloon.actual());
+  vsock.restored();
+  console.restored();
+  rng.restored();
   uart.restored();
   pit.restored();
   disk.restored();

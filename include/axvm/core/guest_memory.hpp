@@ -34,6 +34,23 @@ class GuestMemory {
       if (count_ < max_regions) regions_[count_++] = region;
   }
 
+  /// How pages go back to the host: whoever maps them says so. Returns bytes.
+  using Discard = std::uint64_t (*)(void* self, Bytes stretch);
+  constexpr void discard_with(void* self, Discard function) {
+    discard_self_ = self;
+    discard_ = function;
+  }
+  /// Gives the whole pages of a stretch that at() gave back to the host and returns how many bytes that were; those
+  /// read as zeros from then on. None where nobody has said how, or the pages behind the stretch have to stay.
+  std::uint64_t discard(Bytes stretch) const {
+    if (discard_ == nullptr) return 0;
+    const auto begin = reinterpret_cast<std::uintptr_t>(stretch.data());
+    for (GuestRegion const& region : regions())
+      if (range_fits(begin - reinterpret_cast<std::uintptr_t>(region.host), stretch.size(), region.size))
+        return discard_(discard_self_, stretch);
+    return 0;
+  }
+
   /// The regions in the order given.
   [[nodiscard]] constexpr std::span<const GuestRegion> regions() const { return {regions_.data(), count_}; }
 
@@ -127,6 +144,8 @@ class GuestMemory {
 
   std::array<GuestRegion, max_regions> regions_{};
   std::size_t count_ = 0;
+  void* discard_self_ = nullptr;
+  Discard discard_ = nullptr;
 };
 
 }  // namespace axvm::inline v1

@@ -5,13 +5,9 @@
 #include <span>
 #include <utility>
 
-namespace axvm::inline v1 {
+#include <axvm/device/segment.hpp>
 
-/// A stretch of the monitor's memory to transfer to or from (guest memory, already checked).
-struct Segment {
-  std::byte* data = nullptr;
-  std::size_t size = 0;
-};
+namespace axvm::inline v1 {
 
 /// What can be done with a disk.
 enum class BlockOperation : std::uint8_t {

@@ -58,6 +58,11 @@ concept HasPresence = requires(typename D::Config const& config) {
   { D::present(config) } -> std::same_as<bool>;
 };
 
+/// Gives pages of guest memory back to the host (GuestMemory::discard): `static constexpr bool discards_memory = true`.
+/// A machine whose memory has to stay where it is refuses such a device, with an error that names both.
+template <class D>
+concept HasDiscards = requires { requires D::discards_memory; };
+
 /// Has a part in the DSDT, a node by which an operating system finds it: `static void describe_acpi(acpi::Aml&,
 /// Placement const&)`.
 template <class D>

@@ -1,49 +1,18 @@
 #pragma once
 
 #include <cstddef>
+#include <string_view>
 
 #include <axvm/core/bytes.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/block_image.hpp>
+#include <axvm/device/character_port.hpp>
+#include <axvm/device/entropy.hpp>
+#include <axvm/device/frame_port.hpp>
+#include <axvm/device/stream_hub.hpp>
 
 namespace axvm::inline v1 {
-
-/// Where a serial device sends and receives its bytes. A small value over something the host owns; no call blocks but
-/// wait().
-class CharacterPort {
- public:
-  struct Operations {
-    std::size_t (*write)(void* self, ConstBytes bytes);
-    std::size_t (*read)(void* self, Bytes into);
-    int (*input)(void* self);
-    int (*output)(void* self);
-    bool (*wait)(void* self, int milliseconds) = nullptr;
-  };
-
-  constexpr CharacterPort() = default;
-  constexpr CharacterPort(void* self, Operations const* operations) : self_(self), operations_(operations) {}
-
-  /// Sends what can be sent now and returns how many bytes that was. An unconnected port takes and drops everything.
-  std::size_t write(ConstBytes bytes) const {
-    return operations_ != nullptr ? operations_->write(self_, bytes) : bytes.size();
-  }
-  /// Takes what has arrived, at most `into.size()` bytes; 0 when there is nothing now.
-  std::size_t read(Bytes into) const { return operations_ != nullptr ? operations_->read(self_, into) : 0; }
-  /// Waits until something can be sent, at most so long; false when it cannot. The only call that waits: for a device's
-  /// last words.
-  [[nodiscard]] bool wait(int milliseconds) const {
-    return operations_ != nullptr && operations_->wait != nullptr && operations_->wait(self_, milliseconds);
-  }
-  /// The descriptor to watch for input, or -1 when there never is any.
-  [[nodiscard]] int input() const { return operations_ != nullptr ? operations_->input(self_) : -1; }
-  /// The descriptor to watch for room to write, or -1.
-  [[nodiscard]] int output() const { return operations_ != nullptr ? operations_->output(self_) : -1; }
-
- private:
-  void* self_ = nullptr;
-  Operations const* operations_ = nullptr;
-};
 
 /// How a disk image is opened.
 struct ImageOptions {
@@ -59,6 +28,10 @@ class Host {
   struct Operations {
     Result<CharacterPort> (*console)(void* self);
     Result<BlockImage> (*image)(void* self, Path const& path, ImageOptions const& options);
+    Result<EntropySource> (*entropy)(void* self) = nullptr;
+    Result<CharacterConnection> (*characters)(void* self, Path const& where) = nullptr;
+    Result<StreamHub> (*streams)(void* self, Path const& path) = nullptr;
+    Result<FramePort> (*frames)(void* self, std::string_view interface) = nullptr;
   };
 
   constexpr Host() = default;
@@ -77,6 +50,31 @@ class Host {
   }
   [[nodiscard]] Result<BlockImage> image(Path const& path, bool read_only) const {
     return image(path, ImageOptions{.read_only = read_only});
+  }
+  /// The system's random numbers.
+  [[nodiscard]] Result<EntropySource> entropy() const {
+    if (operations_ == nullptr || operations_->entropy == nullptr)
+      return failure(ErrorCode::Unsupported, "use random numbers of the host", "this host has none");
+    return operations_->entropy(self_);
+  }
+  /// Connects a console of its own: to "stdio", the program's console, whose input it then has alone; "pty:PATH", a new
+  /// pseudo-terminal with a symbolic link to it at PATH; "unix:PATH", a socket that listens there.
+  [[nodiscard]] Result<CharacterConnection> characters(Path const& where) const {
+    if (operations_ == nullptr || operations_->characters == nullptr)
+      return failure(ErrorCode::Unsupported, text<1023>("connect a console to ", where), "this host has no consoles");
+    return operations_->characters(self_, where);
+  }
+  /// Listens for programs at a path, and connects to those that listen at the path with "_PORT" behind it.
+  [[nodiscard]] Result<StreamHub> streams(Path const& path) const {
+    if (operations_ == nullptr || operations_->streams == nullptr)
+      return failure(ErrorCode::Unsupported, text<1023>("listen at the socket ", path), "this host has no sockets");
+    return operations_->streams(self_, path);
+  }
+  /// Attaches to a TAP interface, which is made if there is none of this name.
+  [[nodiscard]] Result<FramePort> frames(std::string_view interface) const {
+    if (operations_ == nullptr || operations_->frames == nullptr)
+      return failure(ErrorCode::Unsupported, text<1023>("attach to the TAP ", interface), "this host has none");
+    return operations_->frames(self_, interface);
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <cerrno>
 #include <cstddef>
 
+#include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/host.hpp>
@@ -20,6 +22,9 @@ namespace axvm::inline v1 {
 /// The program's console: one descriptor to read, one to write. Neither direction ever blocks, and the descriptors'
 /// own flags, which a shell may share, are left as they are. With an escape key set, Ctrl-A X calls `on_leave` and
 /// Ctrl-A Ctrl-A sends one Ctrl-A.
+///
+/// Several devices may write to it. What is typed goes to the one that has connected to it, as long as it is, and else
+/// to port().
 class Console {
  public:
   /// `input` and `output` stay the caller's; the console works on duplicates.
@@ -32,6 +37,16 @@ class Console {
   Callback on_leave{};
 
   [[nodiscard]] CharacterPort port() { return {this, &operations}; }
+
+  /// The console for a device that is to have its input alone. Ask before whatever uses port() is built: from then on
+  /// that has no input. A second one at a time is InvalidState.
+  [[nodiscard, gnu::cold]] Result<CharacterConnection> connect() {
+    if (connected_)
+      return failure(ErrorCode::InvalidState, "connect a console to stdio: another one is",
+                     "give one of them a pseudo-terminal (pty:PATH) or a socket (unix:PATH)");
+    connected_ = true;
+    return CharacterConnection(this, &connection, {this, &connected_operations});
+  }
 
  private:
   static constexpr std::byte escape{0x01};  // Ctrl-A
@@ -61,6 +76,13 @@ class Console {
     const ssize_t sent = retry_interrupted([&] { return ::write(output_.get(), bytes.data(), most); });
     if (sent >= 0) return static_cast<std::size_t>(sent);
     return errno == EAGAIN ? 0 : bytes.size();  // nobody listens any more: the bytes are gone, the guest goes on
+  }
+
+  /// Of the terminal that shows the output.
+  TerminalSize size() {
+    winsize found{};
+    if (::ioctl(output_.get(), TIOCGWINSZ, &found) != 0) return {};
+    return {found.ws_col, found.ws_row};
   }
 
   bool wait(int milliseconds) {
@@ -97,22 +119,34 @@ class Console {
     return byte == escape;
   }
 
-  static const CharacterPort::Operations operations;
+  static Console& of(void* self) { return *static_cast<Console*>(self); }
+  static std::size_t write_to(void* self, ConstBytes bytes) { return of(self).write(bytes); }
+  static std::size_t read_from(void* self, Bytes into) { return of(self).read(into); }
+  static int input_of(void* self) { return of(self).input_open_ ? of(self).input_.get() : -1; }
+  static int output_of(void* self) { return of(self).output_.get(); }
+  static bool wait_for(void* self, int milliseconds) { return of(self).wait(milliseconds); }
+
+  static const CharacterPort::Operations operations, connected_operations;
+  static const CharacterConnection::Operations connection;
 
   Descriptor input_, output_;
   bool input_open_ = false;
+  bool connected_ = false;  ///< somebody has the input alone
   bool escaped_ = false;
 };
 
 inline constexpr CharacterPort::Operations Console::operations{
-    .write = [](void* self, ConstBytes bytes) { return static_cast<Console*>(self)->write(bytes); },
-    .read = [](void* self, Bytes into) { return static_cast<Console*>(self)->read(into); },
-    .input =
-        [](void* self) {
-          return static_cast<Console*>(self)->input_open_ ? static_cast<Console*>(self)->input_.get() : -1;
-        },
-    .output = [](void* self) { return static_cast<Console*>(self)->output_.get(); },
-    .wait = [](void* self, int milliseconds) { return static_cast<Console*>(self)->wait(milliseconds); },
+    .write = write_to,
+    .read = [](void* self, Bytes into) { return of(self).connected_ ? 0 : read_from(self, into); },
+    .input = [](void* self) { return of(self).connected_ ? -1 : input_of(self); },
+    .output = output_of,
+    .wait = wait_for,
+};
+inline constexpr CharacterPort::Operations Console::connected_operations{
+    .write = write_to, .read = read_from, .input = input_of, .output = output_of, .wait = wait_for};
+inline constexpr CharacterConnection::Operations Console::connection{
+    .size = [](void* self) { return of(self).size(); },
+    .close = [](void* self) { of(self).connected_ = false; },
 };
 
 }  // namespace axvm::inline v1

@@ -66,7 +66,10 @@ class MachineBody {
     }
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
       cell.config = boost::hana::at_c<I>(config_.devices);
-      if constexpr (HasResources<typename std::remove_cvref_t<decltype(cell)>::DeviceType>) note(cell.open(host_));
+      using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
+      if constexpr (HasResources<D>) note(cell.open(host_));
+      if constexpr (HasDiscards<D>)
+        if (cell.wanted()) note(memory_.allow_discards(config_, type_name<D>));
       owners_[I] = {&loop_, LockReference::to(cell.lock())};
     });
     if (!errors.empty()) return std::unexpected(combine(errors));
@@ -137,7 +140,7 @@ class MachineBody {
   }
 
   [[nodiscard]] MachineState state() const { return state_.load(std::memory_order_acquire); }
-  [[nodiscard]] GuestMemory memory() const { return memory_.ram().memory(); }
+  [[nodiscard]] GuestMemory memory() { return memory_.view(); }
   [[nodiscard]] MachineMemory& guest_ram() { return memory_; }
   [[nodiscard]] Vcpu& vcpu(unsigned index) { return processors_[index].vcpu; }
   [[nodiscard]] VcpuCounters const& counters(unsigned index) const { return counters_[index]; }

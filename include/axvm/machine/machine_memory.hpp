@@ -1,6 +1,10 @@
 #pragma once
 
+#include <sys/mman.h>
+
 #include <atomic>
+#include <cstdint>
+#include <string_view>
 
 #include <axvm/core/core.hpp>
 #include <axvm/cpu/cpu.hpp>
@@ -42,6 +46,29 @@ class MachineMemory {
 
   [[nodiscard]] GuestRam const& ram() const { return ram_; }
 
+  /// The guest's memory as its devices see it.
+  [[nodiscard]] GuestMemory view() {
+    GuestMemory memory = ram_.memory();
+    if (discards_) memory.discard_with(this, &MachineMemory::discard);
+    return memory;
+  }
+
+  /// Lets devices give pages back to the host, or says why they cannot; `device` is the one that wants to. Pages that
+  /// are locked cannot go, and one of a pool that has gone may not be there any more when the guest touches it.
+  template <class Config>
+  [[gnu::cold]] Result<> allow_discards(Config const& config, std::string_view device) {
+    auto refused = [device](std::string_view what, std::string_view hint) {
+      return failure(ErrorCode::InvalidArgument, sentence({"use ", device, " together with ", what}), hint);
+    };
+    if (config.mlock) return refused("mlock: locked memory cannot go back to the host", "leave one of them out");
+    for (BackedRange const& one : ram_.backing())
+      if (is_hugetlb(one.backing))
+        return refused(sentence({name_of(one.backing), " of the host's pool, which stay the guest's"}),
+                       "leave it out, or choose transparent huge pages (memory_backing = thp)");
+    discards_ = true;
+    return {};
+  }
+
   MemoryProgress watcher{};  ///< is told how far `renew` is with making memory present
 
  private:
@@ -51,7 +78,18 @@ class MachineMemory {
     return {};
   }
 
+  /// What devices' GuestMemory::discard comes to: the whole pages of the stretch, which is within a region.
+  static std::uint64_t discard(void*, Bytes stretch) {
+    const auto address = reinterpret_cast<std::uintptr_t>(stretch.data());
+    const std::uint64_t page = page_size(MemoryBacking::small);
+    const std::uint64_t skip = (page - address % page) % page;
+    if (stretch.size() <= skip) return 0;
+    const std::uint64_t size = align_down(stretch.size() - skip, page);
+    return size != 0 && ::madvise(stretch.data() + skip, size, MADV_DONTNEED) == 0 ? size : 0;
+  }
+
   GuestRam ram_;
+  bool discards_ = false;  ///< devices may give pages back
   std::atomic<bool>* stop_ = nullptr;
 };
 

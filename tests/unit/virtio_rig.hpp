@@ -1,0 +1,94 @@
+#pragma once
+
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "virtio_driver.hpp"
+
+/// What tests of virtio devices other than disks share: a transport made of nothing, for cores by themselves, and the
+/// world around a whole device.
+namespace guest {
+
+/// A transport that records: queues that are set up by hand and no registers.
+class FakeTransport {
+ public:
+  struct Line {
+    axvm::virtio::QueueState state;
+    Ring ring;
+    axvm::virtio::Queue queue;
+    Line(Ram& ram, std::uint16_t size, std::uint64_t base, std::uint64_t features)
+        : state{size, true, base, base + 0x4000, base + 0x5000, 0, 0}, ring(ram, size, base), queue(state, ram.memory) {
+      if (queue.start(size, features) != axvm::virtio::RingFault::None) throw "not a ring";
+    }
+  };
+  static constexpr std::uint64_t rings = 0x8000, ring_step = 0x8000;
+
+  /// Queues of 16 entries, each with its ring in memory.
+  FakeTransport(Ram& ram, std::size_t queues, std::uint64_t agreed = ~0ull) : features_(agreed) {
+    for (std::size_t i = 0; i < queues; ++i) lines.emplace_back(ram, 16, rings + i * ring_step, 0);
+    completions.resize(queues);
+  }
+
+  axvm::virtio::Queue& queue(std::size_t index) { return lines.at(index).queue; }
+  void completed(std::size_t index) {
+    (void)lines.at(index).queue.publish();
+    ++completions.at(index);
+  }
+  bool again() {
+    ++agains;
+    return allow_again;
+  }
+  void configuration_changed() { ++configuration_changes; }
+  [[nodiscard]] std::uint64_t features() const { return features_; }
+
+  Ring& ring(std::size_t index) { return lines.at(index).ring; }
+  axvm::virtio::RingFault fault(std::size_t index) { return lines.at(index).queue.fault(); }
+
+  std::deque<Line> lines;
+  std::vector<unsigned> completions;
+  unsigned agains = 0, configuration_changes = 0;
+  bool allow_again = true;
+
+ private:
+  std::uint64_t features_;
+};
+static_assert(axvm::virtio::Transport<FakeTransport>);
+
+/// Memory, interrupt line, event loop and log, and a context connected to them.
+class World {
+ public:
+  Ram ram;
+  fakes::InterruptRecorder interrupt;
+  fakes::EventLoop events;
+  std::vector<std::string> log;
+
+  axvm::DeviceContext context() {
+    axvm::DeviceContext made;
+    made.memory = ram.memory;
+    made.lines[0] = interrupt.line();
+    made.events = events.events();
+    made.log = {&log, [](void* self, axvm::Severity, std::string_view message) {
+                  static_cast<std::vector<std::string>*>(self)->emplace_back(message);
+                }};
+    return made;
+  }
+};
+
+/// Brings a device of `queues` queues to DRIVER_OK with all features but EVENT_IDX; its rings of `size` entries are
+/// where those of a FakeTransport are.
+template <class Device>
+std::vector<Ring> start(Driver<Device>& driver, Ram& ram, std::size_t queues, std::uint16_t size = 16,
+                        std::uint64_t features = ~feature::EVENT_IDX) {
+  std::vector<Ring> rings;
+  if (!driver.negotiate(features)) throw "features refused";
+  for (std::size_t i = 0; i < queues; ++i) {
+    rings.emplace_back(ram, size, FakeTransport::rings + i * FakeTransport::ring_step);
+    if (!driver.enable_queue(static_cast<std::uint32_t>(i), rings.back())) throw "queue refused";
+  }
+  driver.add_status(status::DRIVER_OK);
+  if ((driver.in(MmioRegister::Status)&status::DRIVER_OK) == 0) throw "not started";
+  return rings;
+}
+
+}  // namespace guest
