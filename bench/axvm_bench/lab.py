@@ -1,0 +1,99 @@
+"""Runs monitors where KVM can boot Linux: on this machine or in the lab, by tests/lab/with-kvm."""
+
+import glob
+import json
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from axvm_bench.report import RESULTS, ROOT
+
+COMMON = ROOT / "tests/lab/common.sh"
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def add_flags(parser, runs):
+    """The flags that all benches have which start monitors."""
+    parser.add_argument("--runs", type=int, default=runs, metavar="N", help=f"of each thing, in turns; medians are printed (default {runs})")
+    parser.add_argument("--quick", action="store_true", help="one run of the least there is: shows that it works, measures nothing")
+    parser.add_argument("--minutes", type=int, default=60, metavar="N", help="after that no further run begins (default 60)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--lab", action="store_true", help="in the lab, whatever this machine's KVM can")
+    where.add_argument("--host", action="store_true", help="on this machine's KVM (KVM's counters need root)")
+    parser.add_argument("--no-install", action="store_true", help="name missing packages instead of installing them")
+
+
+def files_of(commands):
+    """Every file that these commands read: programs, libraries, firmware and the files they are given."""
+    files = {"/etc/ld.so.cache", *glob.glob("/usr/share/qemu/*.rom"), *glob.glob("/usr/share/qemu/*.bin")}
+    for command in commands:
+        files |= {word for word in command if word.startswith("/") and os.path.isfile(word)}
+        files.add(shutil.which(command[0]) or sys.exit(f"bench: there is no program {command[0]}"))
+    for program in {shutil.which(command[0]) for command in commands}:
+        needed = subprocess.run(["ldd", program], capture_output=True, text=True).stdout  # fails for static ones
+        files |= set(re.findall(r"^\t(?:.* => )?(/\S+) \(", needed, re.MULTILINE))
+    return sorted(files)
+
+
+def runs_of(seen):
+    """How many runs there were of each thing: "3", or "2 to 3" where time was short."""
+    numbers = sorted({len(one.runs) for one in seen.values()})
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+class Lab:
+    """Gets what a bench needs, with the functions of the tests, and runs observe.py there."""
+
+    def __init__(self, name, arguments, memory="2G", icount=False):
+        self.name, self.memory, self.icount = name, memory, icount
+        self.runs, self.minutes = arguments.runs, arguments.minutes
+        self.where = ["--lab"] if arguments.lab or icount else ["--host"] if arguments.host else []
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        self.no_install = ["--no-install"] if arguments.no_install else []
+        self._shell('need_packages "$@" "${packages_build[@]}" "${packages_lab[@]}"', *self.no_install)
+
+    def _shell(self, script, *arguments):
+        """A script that has the functions of tests/lab/common.sh; its standard output."""
+        program = f"set -euo pipefail; . {shlex.quote(str(COMMON))}; {script}"
+        done = subprocess.run(["bash", "-c", program, f"bench/{self.name}", *arguments], stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            sys.exit(done.returncode)
+        return done.stdout
+
+    def xv2_vmm(self):
+        """The monitor: AXVM_XV2_VMM, or the one of build/gcc, built where that is needed."""
+        if named := os.environ.get("AXVM_XV2_VMM"):
+            return named
+        self._shell("build_preset gcc xv2_vmm kvm_can_boot_linux")
+        return str(ROOT / "build/gcc/examples/xv2_vmm/xv2_vmm")
+
+    def kernel(self):
+        """Debian's cloud kernel: a bzImage."""
+        return self._shell("fetch_kernel cloud").splitlines()[0]
+
+    def program(self, source):
+        """One of our own C++ files, compiled and statically linked: the same on every machine that has a kernel."""
+        program = RESULTS / pathlib.Path(source).stem
+        flags = ["-std=c++23", "-O2", "-static", "-s", "-Wall", "-Wextra"]
+        subprocess.run(["g++", *flags, "-o", str(program), str(HERE / source)], check=True)
+        return program
+
+    def run(self, job):
+        """What observe.py makes of a job, as it returns it."""
+        with tempfile.TemporaryDirectory(dir=RESULTS, prefix="run.") as folder:
+            files = files_of([one["command"] for one in job["starts"]])
+            job = job | {"files": files, "runs": self.runs, "seconds": 60 * self.minutes}
+            longest = 60 * self.minutes + 3 * job["timeout"]  # and the lab's own start and end
+            (pathlib.Path(folder) / "job.json").write_text(json.dumps(job))
+            command = [str(ROOT / "tests/lab/with-kvm"), *self.where, *self.no_install, "--share", folder]
+            command += ["--memory", self.memory, "--timeout", str(longest), *(["--icount"] if self.icount else [])]
+            command += ["--", os.path.realpath(sys.executable), "-I", str(HERE / "observe.py"), folder]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL)
+            if done.returncode != 0:
+                sys.exit(f"bench/{self.name}: the run failed with status {done.returncode}")
+            return json.loads((pathlib.Path(folder) / "results.json").read_text())

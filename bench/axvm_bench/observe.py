@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""observe.py FOLDER: starts the monitors that FOLDER/job.json names, in turns, and writes what was seen of each run to
+FOLDER/results.json. It runs beside the monitors, in the lab or on this machine, and needs nothing but Python.
+
+A job has "name", "runs", "timeout" (seconds, of one start), "seconds" (of all; what is seen by then is what there is),
+"files" (all that monitors read) and "starts", each with "key", "watch" and "command":
+  "watch": "phases"   the guest is bench/axvm_bench/guest_work.cpp; KVM's counters are read around its work, and around
+                      "idle" seconds after it
+  "watch": "start"    until the guest writes its first byte to the serial port; times by the kernel's trace
+A start with "until" goes on to the line that begins with it, one with "processors" is left out where there are fewer.
+Results are {"runs": {key: [what was seen, ...]}, "host": facts of the machine}.
+"""
+
+import ctypes
+import glob
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+DEBUG = "/sys/kernel/debug"
+COUNTERS = ["exits", "halt_exits", "halt_wakeup", "halt_successful_poll", "io_exits", "mmio_exits", "irq_injections",
+            "irq_exits", "signal_exits"]  # fmt: skip
+MS_BIND, MS_REC = 4096, 16384
+LEAST_GUEST = 64 << 20  # a guest's memory is the only mapping as large as that
+
+
+STAGE = "/dev/shm/axvm-bench"
+
+
+class Late(Exception):
+    pass
+
+
+def set_stage(files):
+    """Lays copies of all files that monitors read into memory, a root directory of their own. In the lab every opened
+    file is a question to the machine outside, whose answer comes whenever it comes."""
+    for file in files:
+        os.makedirs(os.path.dirname(STAGE + file), exist_ok=True)
+        shutil.copy(file, STAGE + file)
+    libc = ctypes.CDLL(None, use_errno=True)
+    for folder in ("/dev", "/proc", "/sys", "/tmp"):
+        os.makedirs(STAGE + folder, exist_ok=True)
+        if libc.mount(folder.encode(), (STAGE + folder).encode(), None, MS_BIND | MS_REC, None) != 0:
+            sys.exit(f"observe: mount {folder}: {os.strerror(ctypes.get_errno())}")
+
+
+class Monitor:
+    """A monitor that has been started: its output, and its end."""
+
+    def __init__(self, pid, stdin, stdout, errors, deadline):
+        self.pid, self.stdin, self.stdout, self.errors, self.deadline = pid, stdin, stdout, errors, deadline
+        self.pending = b""
+        self.status = None
+
+    def wait_for_output(self):
+        """Returns when there is something to read, or False at the end of the output."""
+        if not select.select([self.stdout], [], [], max(0, self.deadline - time.monotonic()))[0]:
+            raise Late
+        data = os.read(self.stdout, 65536)
+        self.pending += data
+        return bool(data)
+
+    def line(self):
+        """The next line of output; None at its end."""
+        while b"\n" not in self.pending:
+            if not self.wait_for_output():
+                return None
+        line, self.pending = self.pending.split(b"\n", 1)
+        return line.decode(errors="replace").strip()
+
+    def line_after(self, prefix):
+        while (line := self.line()) is not None:
+            if line.startswith(prefix):
+                return line.removeprefix(prefix).strip()
+        return None
+
+    def end(self):
+        """Ends it; what it said on standard error."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.status = os.waitpid(self.pid, 0)[1]
+        os.close(self.stdin)
+        os.close(self.stdout)
+        self.errors.seek(0)
+        said = self.errors.read().decode(errors="replace")
+        self.errors.close()
+        return said
+
+
+def start(command, deadline, before_exec=lambda pid: None):
+    """Starts a program, in the stage where there is one; `before_exec` is called while its process waits to become it."""
+    gate_out, gate_in = os.pipe()
+    in_out, in_in = os.pipe()
+    out_out, out_in = os.pipe()
+    errors = open(os.memfd_create("errors"), "r+b", buffering=0)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(gate_in)
+            os.dup2(in_out, 0)
+            os.dup2(out_in, 1)
+            os.dup2(errors.fileno(), 2)
+            if os.path.isdir(STAGE):
+                os.chroot(STAGE)
+                os.chdir("/")
+            os.read(gate_out, 1)
+            os.execvp(command[0], command)
+        finally:
+            os._exit(127)
+    for other in (gate_out, in_out, out_in):
+        os.close(other)
+    before_exec(pid)
+    os.close(gate_in)
+    return Monitor(pid, in_in, out_out, errors, deadline)
+
+
+# ---- KVM's counters ------------------------------------------------------------------------------------------------
+
+
+def counters(pid):
+    """What KVM counted for a process's machine, of all its processors together; empty without the right to see it."""
+    for folder in glob.glob(f"{DEBUG}/kvm/{pid}-*"):
+        seen = {}
+        for name in COUNTERS:
+            try:
+                with open(f"{folder}/{name}", encoding="ascii") as file:
+                    seen[name] = int(file.read())
+            except OSError:
+                pass
+        return seen
+    return {}
+
+
+def watch_phases(one, deadline):
+    """What a guest did at work and idle: nanoseconds, of work by its own clock, and what KVM counted meanwhile."""
+    monitor = start(one["command"], deadline)
+    seen = None
+    try:
+        if monitor.line_after("axvm: work") is not None:
+            before = counters(monitor.pid)
+            os.write(monitor.stdin, b"\n")
+            if not monitor.pending:
+                monitor.wait_for_output()
+            counted = counted_since(before, monitor.pid)
+            did = monitor.line_after("axvm: did ")
+            if did is not None and monitor.line_after("axvm: idle") is not None:
+                nanoseconds, check = did.split()
+                seen = {"work": {"ns": int(nanoseconds), "counted": counted}, "check": check}
+                seen["idle"] = idle(monitor.pid, one["idle"])
+    finally:
+        said = monitor.end()
+    return seen or {"error": last_line(said) or "the guest ended early"}
+
+
+def idle(pid, seconds):
+    """Nothing is asked of the guest meanwhile; it has a second to come to rest."""
+    time.sleep(1)
+    before, begin = counters(pid), time.monotonic_ns()
+    time.sleep(seconds)
+    return {"counted": counted_since(before, pid), "ns": time.monotonic_ns() - begin}
+
+
+def counted_since(before, pid):
+    after = counters(pid)
+    return {key: after[key] - before[key] for key in before if key in after}
+
+
+# ---- the kernel's trace --------------------------------------------------------------------------------------------
+
+
+class Trace:
+    """When a process became a program, when that first entered a guest, and when the guest first wrote to its serial
+    port: three events of the kernel's trace, in an instance of our own."""
+
+    EVENTS = {"sched/sched_process_exec": "", "kvm/kvm_entry": "", "kvm/kvm_pio": "port == 0x3f8"}
+
+    def __init__(self):
+        base = next((path for path in ("/sys/kernel/tracing", f"{DEBUG}/tracing") if os.path.exists(f"{path}/instances")), None)
+        if base is None:
+            sys.exit("observe: the kernel's trace (tracefs) cannot be used: this needs root; --lab has it")
+        self.base = f"{base}/instances/axvm-bench"
+        os.makedirs(self.base, exist_ok=True)
+        self.write("buffer_size_kb", "256")
+        self.write("options/overwrite", "0")  # what comes first is what matters
+        self.write("options/event-fork", "1")
+        self.write("trace_clock", "mono")
+        for event, condition in self.EVENTS.items():
+            if condition:
+                self.write(f"events/{event}/filter", condition)
+
+    def write(self, name, text):
+        with open(f"{self.base}/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+
+    def begin(self, pid):
+        self.write("trace", "")
+        self.write("set_event_pid", str(pid))
+        for event in self.EVENTS:
+            self.write(f"events/{event}/enable", "1")
+        self.write("tracing_on", "1")
+
+    def end(self):
+        """Nanoseconds between the events, of those that were seen."""
+        self.write("tracing_on", "0")
+        for event in self.EVENTS:
+            self.write(f"events/{event}/enable", "0")
+        first = {}
+        with open(f"{self.base}/trace", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if found := re.search(r" (\d+)\.(\d+): (sched_process_exec|kvm_entry|kvm_pio):", line):
+                    first.setdefault(found[3], int(found[1]) * 10**9 + int(found[2].ljust(9, "0")))
+        begin = first.get("sched_process_exec")
+        return {name: at - begin for name, at in first.items() if begin is not None and at > begin}
+
+
+
+def memory_of(pid):
+    """KiB of a process's memory: the guest's and all else, resident and of that anonymous; page tables; threads."""
+    seen = dict.fromkeys(["guest_rss", "rss", "anonymous", "size"], 0)
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
+        large = False
+        for line in file:
+            name, *rest = line.split()
+            if "-" in name and ":" not in name:
+                low, high = (int(number, 16) for number in name.split("-"))
+                large = high - low >= LEAST_GUEST and rest[0].startswith("rw")
+            elif name == "Rss:":
+                seen["guest_rss" if large else "rss"] += int(rest[0])
+            elif name == "Anonymous:" and not large:
+                seen["anonymous"] += int(rest[0])
+            elif name == "Size:" and large:
+                seen["size"] += int(rest[0])
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        for line in file:
+            name, *rest = line.split()
+            if name in ("VmPTE:", "Threads:"):
+                seen[name[:-1]] = int(rest[0])
+    return seen
+
+
+def watch_start(one, deadline, trace):
+    """Nanoseconds from exec to the guest's first instruction and to its first byte, and the memory at that time or, with
+    "until", at that line."""
+    monitor = start(one["command"], deadline, trace.begin)
+    memory = None
+    try:
+        if "until" in one:
+            up = monitor.line_after(one["until"]) is not None
+        else:
+            up = monitor.wait_for_output()
+        if up:
+            memory = memory_of(monitor.pid)
+    finally:
+        times = trace.end()
+        said = monitor.end()
+    if memory is None:
+        return {"error": last_line(said) or "the guest wrote nothing"}
+    return {"times": times, "memory": memory}
+
+
+# ---- all of it -----------------------------------------------------------------------------------------------------
+
+
+def last_line(text):
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def facts():
+    """What the machine is that all this ran on."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        cpus = file.read()
+    model = re.search(r"^model name\s*: (.*)$", cpus, re.MULTILINE)
+    return {
+        "lab": os.environ.get("AXVM_LAB") == "1",
+        "kernel": os.uname().release,
+        "processors": len(os.sched_getaffinity(0)),
+        "model": model[1] if model else "unknown",
+    }
+
+
+def save(folder, results):
+    """Writes all there is so far, so that the file is whole whenever this ends."""
+    with open(f"{folder}/part.json", "w", encoding="utf-8") as file:
+        json.dump(results, file)
+    os.replace(f"{folder}/part.json", f"{folder}/results.json")
+
+
+def main():
+    begin = time.monotonic()
+    folder = sys.argv[1]
+    with open(f"{folder}/job.json", encoding="utf-8") as file:
+        job = json.load(file)
+    processors = len(os.sched_getaffinity(0))
+    job["starts"] = [one for one in job["starts"] if one.get("processors", 1) <= processors]
+    if os.environ.get("AXVM_LAB") == "1":
+        set_stage(job["files"])
+    trace = Trace() if any(one["watch"] == "start" for one in job["starts"]) else None
+    results = {"host": facts(), "runs": {one["key"]: [] for one in job["starts"]}}
+    # The first run of each program reads it from the disk: that is not what is measured.
+    warm = {one["command"][0]: one for one in job["starts"]} if trace else {}
+    for one in warm.values():
+        watch_start(one, time.monotonic() + job["timeout"], trace)
+    for run in range(job["runs"]):
+        # There and back: what comes later in a round is not always later.
+        for one in job["starts"] if run % 2 == 0 else reversed(job["starts"]):
+            print(f"bench/{job['name']}: run {run + 1} of {job['runs']}: {one['key']}", file=sys.stderr, flush=True)
+            deadline = time.monotonic() + job["timeout"]
+            try:
+                seen = watch_start(one, deadline, trace) if one["watch"] == "start" else watch_phases(one, deadline)
+            except Late:
+                seen = {"error": f"not done within {job['timeout']} s"}
+            if "error" in seen:
+                print(f"bench/{job['name']}: {one['key']}: {seen['error']}", file=sys.stderr, flush=True)
+            results["runs"][one["key"]].append(seen)
+            save(folder, results)
+            if time.monotonic() - begin > job["seconds"]:
+                print(f"bench/{job['name']}: the time is over", file=sys.stderr, flush=True)
+                return
+
+
+if __name__ == "__main__":
+    main()

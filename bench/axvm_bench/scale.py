@@ -1,0 +1,138 @@
+"""The same work on more and more virtual processors: a guest's throughput, and the exits and wake-ups that it takes,
+xv2_vmm beside QEMU's microvm with its fastest options, interleaved, in one run, medians of several.
+
+The guest's only program gives every processor a thread bound to it; together they do a fixed amount of work in rounds,
+with a barrier after each. Then nothing happens for a while: what still exits is what an idle guest costs."""
+
+import argparse
+
+from axvm_bench import guests, monitors
+from axvm_bench.lab import Lab, add_flags, runs_of
+from axvm_bench.report import RESULTS, Report
+from axvm_bench.table import median, number, ratio
+
+SHARED, DEDICATED, PEER = "xv2_vmm", "xv2_vmm, dedicated", "QEMU microvm"
+COUNTED = {"exits": "exits", "halt_exits": "HLT exits", "halt_wakeup": "wake-ups", "user": "I/O exits", "irq_injections": "interrupts"}
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="bench/scale", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--vcpus", default="1,2,4,8,16,20", metavar="N,N", help="numbers of processors (default 1,2,4,8,16,20)")
+    parser.add_argument("--steps", type=int, default=1_000_000, metavar="N", help="of work in a round, of all processors together (default 1000000)")
+    parser.add_argument("--rounds", type=int, default=50, metavar="N", help="with a barrier after each (default 50)")
+    parser.add_argument("--idle", type=int, default=5, metavar="SECONDS", help="in which nothing happens (default 5)")
+    add_flags(parser, 3)
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.runs, arguments.steps, arguments.rounds, arguments.idle = 1, 100_000, 10, 1
+    return arguments
+
+
+def starts_of(lab, arguments):
+    """(vCPUs, who) and how. A dedicated processor needs one of the host's: observe.py leaves out what has none."""
+    xv2, kernel = lab.xv2_vmm(), lab.kernel()
+    initrd = guests.initrd(lab.program("guest_work.cpp"), RESULTS / "work.cpio")
+    append = f"quiet cryptomgr.notests AXVM_STEPS={arguments.steps} AXVM_ROUNDS={arguments.rounds}"
+    starts = {}
+    for count in (int(text) for text in arguments.vcpus.split(",")):
+        what = {"memory": "512M", "vcpus": count, "append": append}
+        starts[count, SHARED] = monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--cpu-use", "shared"])
+        starts[count, PEER] = monitors.qemu_microvm(kernel, initrd, **what)
+        starts[count, DEDICATED] = monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--cpu-use", "dedicated"])
+    return starts
+
+
+def job_of(starts, arguments):
+    job = {"name": "scale", "timeout": 300, "starts": []}
+    for (count, who), command in starts.items():
+        one = {"key": f"{count} {who}", "watch": "phases", "command": command, "idle": arguments.idle}
+        job["starts"].append(one | ({"processors": count} if who == DEDICATED else {}))
+    return job
+
+
+class Seen:
+    """The runs of one start."""
+
+    def __init__(self, runs):
+        self.runs = runs
+        self.error = next((run["error"] for run in runs if "error" in run), None)
+
+    def seconds(self, phase):
+        return median(run[phase]["ns"] / 1e9 for run in self.runs if phase in run)
+
+    def rate(self, phase, what):
+        """Times a second, None where KVM's counters could not be seen."""
+
+        def of(run):
+            counted = run[phase]["counted"]
+            if not counted:
+                return None
+            number = counted["io_exits"] + counted["mmio_exits"] if what == "user" else counted[what]
+            return number / (run[phase]["ns"] / 1e9)
+
+        return median(of(run) for run in self.runs if phase in run)
+
+
+def check_sums(seen):
+    """Every guest with as many processors must have come to the same result."""
+    for count in {count for count, _ in seen}:
+        sums = {run["check"] for (n, _), one in seen.items() if n == count for run in one.runs if "check" in run}
+        if len(sums) > 1:
+            raise SystemExit(f"bench/scale: guests of {count} processors differ in what they computed: {sorted(sums)}")
+
+
+def throughput_table(report, seen, counts, steps):
+    first = seen[counts[0], SHARED].seconds("work")
+    rows = []
+    for (count, who), one in seen.items():
+        if (seconds := one.seconds("work")) is None:
+            continue
+        rows.append([count, who, number(steps / seconds / 1e6, 1), ratio(first, seconds), ratio(seen[count, PEER].seconds("work"), seconds)])
+    head = ["vCPUs", "monitor", "million steps/s", f"to {SHARED} with {counts[0]}", "to QEMU"]
+    report.table("Throughput; more is better", head, rows)
+
+
+def rates_table(report, title, seen, phase, each):
+    """Counters per second, of all processors or of each, and their ratios to QEMU's."""
+    rows = []
+    for (count, who), one in seen.items():
+        if one.seconds(phase) is None:
+            continue
+        peer, by = seen[count, PEER], count if each else 1
+        cells = []
+        for what in COUNTED:
+            rate = one.rate(phase, what)
+            cells.append(number(None if rate is None else rate / by, 1 if each else 0))
+        rows.append([count, who, *cells, ratio(one.rate(phase, "exits"), peer.rate(phase, "exits")),
+                     ratio(one.rate(phase, "halt_wakeup"), peer.rate(phase, "halt_wakeup"))])  # fmt: skip
+    report.table(title, ["vCPUs", "monitor", *COUNTED.values(), "exits / QEMU's", "wake-ups / QEMU's"], rows)
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    lab = Lab("scale", arguments)
+    starts = starts_of(lab, arguments)
+    results = lab.run(job_of(starts, arguments))
+    seen = {key: Seen(runs) for key in starts if (runs := results["runs"].get(f"{key[0]} {key[1]}"))}
+    counts = [count for count, who in seen if who == SHARED]
+    check_sums(seen)
+
+    report = Report("scale", "One to twenty processors")
+    host = results["host"]
+    where = ("In the lab, whose one emulated processor all virtual ones share: times are an emulator's and say nothing but as "
+             "ratios within this run, and no throughput can grow with the number of processors; numbers of exits and wake-ups "
+             "are KVM's own." if host["lab"] else
+             f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
+    report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom`. {arguments.rounds} rounds "
+                f"of {arguments.steps:,} steps, shared out among the processors, with a barrier after each. Medians of "
+                f"{runs_of(seen)} runs that took turns. `{SHARED}` is `--cpu-use shared`; `dedicated` needs a processor of "
+                f"the host for each of the guest's, and has a row where there are as many.")  # fmt: skip
+    throughput_table(report, seen, counts, arguments.steps * arguments.rounds)
+    rates_table(report, "While they work, per second", seen, "work", each=False)
+    rates_table(report, f"Idle, for {arguments.idle} s, per second and processor", seen, "idle", each=True)
+    failed = [f"{count} vCPUs, {who}: {one.error}" for (count, who), one in seen.items() if one.error]
+    if failed:
+        report.text("Failed:\n\n" + "\n".join(f"- {line}" for line in failed))
+    if not arguments.quick:
+        report.save(results)
+    return 1 if failed else 0

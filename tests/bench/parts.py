@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""parts.py ROOT XV2_VMM: the parts of the benches that need no monitor to run."""
+
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.dont_write_bytecode = True
+ROOT, XV2_VMM = pathlib.Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, str(ROOT / "bench"))
+from axvm_bench import guests, monitors, observe, report, scale, startup, table  # noqa: E402
+
+
+class Tables(unittest.TestCase):
+    def test_columns_line_up(self):
+        self.assertEqual(table.text(["a", "much"], [[1, 2], ["long", 3]]),
+                         "| a    | much |\n| ---- | ---- |\n| 1    | 2    |\n| long | 3    |\n")  # fmt: skip
+
+    def test_what_was_not_measured_is_a_dash(self):
+        self.assertEqual(table.number(None), "-")
+        self.assertEqual(table.ratio(None, 2), "-")
+        self.assertEqual(table.ratio(2, None), "-")
+        self.assertEqual(table.ratio(2, 0), "-")
+        self.assertIsNone(table.median([None, None]))
+
+    def test_figures(self):
+        self.assertEqual(table.number(1234567.8), "1,234,568")
+        self.assertEqual(table.number(1234.56, 1), "1,234.6")
+        self.assertEqual(table.ratio(3, 4), "0.75")
+        self.assertEqual(table.median([5, None, 1, 2]), 2)
+
+    def test_paragraphs_are_wrapped_and_lists_indented(self):
+        lines = report.wrapped("word " * 40 + "\n\n- " + "entry " * 30).split("\n")
+        self.assertTrue(all(len(line) <= 120 for line in lines))
+        self.assertIn("", lines)
+        self.assertTrue(lines[-1].startswith("  entry"))
+
+    def test_a_section_is_what_was_printed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            report.RESULTS, before = pathlib.Path(folder) / "new", report.RESULTS
+            try:
+                made = report.Report("it", "It")
+                made.text("Some words.")
+                made.table("Figures", ["what", "n"], [["x", 1]])
+                made.save({"x": [1]})
+                section = report.section("it")
+            finally:
+                report.RESULTS = before
+        self.assertTrue(section.startswith("## It\n\n    bench/it"))
+        self.assertTrue(section.endswith("Some words.\n\n**Figures**\n\n| what | n |\n| ---- | - |\n| x    | 1 |\n"))
+
+
+class Figures(unittest.TestCase):
+    @staticmethod
+    def run_of(nanoseconds, exits, check="1"):
+        counted = dict.fromkeys(observe.COUNTERS, 0) | {"exits": exits, "io_exits": 3, "mmio_exits": 4}
+        return {"work": {"ns": nanoseconds, "counted": counted}, "check": check}
+
+    def test_rates_are_medians_of_rates(self):
+        seen = scale.Seen([self.run_of(10**9, 10), self.run_of(2 * 10**9, 60), self.run_of(10**9, 50)])
+        self.assertEqual(seen.seconds("work"), 1)
+        self.assertEqual(seen.rate("work", "exits"), 30)
+        self.assertEqual(seen.rate("work", "user"), 7)
+        self.assertIsNone(seen.rate("idle", "exits"))
+
+    def test_without_counters_there_is_no_rate(self):
+        self.assertIsNone(scale.Seen([{"work": {"ns": 1, "counted": {}}, "check": "1"}]).rate("work", "exits"))
+
+    def test_a_failed_run_is_told_and_not_counted(self):
+        seen = scale.Seen([self.run_of(10**9, 10), {"error": "it broke"}])
+        self.assertEqual(seen.error, "it broke")
+        self.assertEqual(seen.seconds("work"), 1)
+
+    def test_guests_must_agree(self):
+        one, other = scale.Seen([self.run_of(1, 1, "a")]), scale.Seen([self.run_of(1, 1, "b")])
+        scale.check_sums({(1, "x"): one, (2, "x"): other})
+        with self.assertRaises(SystemExit):
+            scale.check_sums({(1, "x"): one, (1, "y"): other})
+
+    def test_sizes(self):
+        self.assertEqual([startup.bytes_of(size) for size in ("4096", "1K", "2M", "1T")], [4096, 1 << 10, 2 << 20, 1 << 40])
+
+
+class Guests(unittest.TestCase):
+    def test_the_archive_holds_the_program(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            (folder / "program").write_bytes(b"odd")
+            guests.initrd(folder / "program", folder / "archive")
+            listed = subprocess.run(["cpio", "-t", "-v", "--quiet"], input=(folder / "archive").read_bytes(), capture_output=True, check=True)
+            self.assertRegex(listed.stdout.decode(), r"^-rwxr-xr-x .* 3 .* init\n$")
+
+    def test_the_monitor_takes_the_smallest_kernel(self):
+        with tempfile.TemporaryDirectory() as folder:
+            kernel = guests.tiny_kernel(pathlib.Path(folder) / "kernel")
+            command = monitors.xv2_vmm(XV2_VMM, kernel, vcpus=2, append="extra")
+            shown = subprocess.run([*command, "--write-config"], capture_output=True, text=True)
+            self.assertEqual((shown.returncode, shown.stderr), (0, ""))
+            self.assertIn("pci=off extra", shown.stdout)
+
+
+class Observing(unittest.TestCase):
+    def test_output_comes_line_by_line(self):
+        monitor = observe.start(["sh", "-c", "echo one; echo two 2; read x; echo three $x; echo oops >&2"], observe.time.monotonic() + 30)
+        self.assertEqual(monitor.line(), "one")
+        self.assertEqual(monitor.line_after("two"), "2")
+        observe.os.write(monitor.stdin, b"4\n")
+        self.assertEqual(monitor.line(), "three 4")
+        self.assertIsNone(monitor.line())
+        self.assertEqual(observe.last_line(monitor.end()), "oops")
+
+    def test_a_monitor_that_says_nothing_is_late(self):
+        monitor = observe.start(["sleep", "60"], observe.time.monotonic() + 0.2)
+        with self.assertRaises(observe.Late):
+            monitor.line()
+        monitor.end()
+
+    def test_a_guest_s_memory_is_told_from_the_rest(self):
+        program = ("import mmap, sys; a = mmap.mmap(-1, 64 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS); a[0] = 1; "
+                   "print('up', flush=True); sys.stdin.read()")  # fmt: skip
+        monitor = observe.start([sys.executable, "-c", program], observe.time.monotonic() + 30)
+        self.assertEqual(monitor.line(), "up")
+        memory = observe.memory_of(monitor.pid)
+        monitor.end()
+        self.assertGreaterEqual(memory["size"], 64 << 10)  # the kernel may join what is beside it
+        self.assertIn(memory["guest_rss"], (4, 2048))  # a huge page, where the host gives one unasked
+        self.assertGreater(memory["rss"], memory["anonymous"])
+        self.assertEqual(memory["Threads"], 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
