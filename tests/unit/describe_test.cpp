@@ -151,6 +151,8 @@ TEST_CASE("a description has every device with its places, and knows which are t
   CHECK(machine.hypervisor == "TakesPit");
   CHECK(machine.vcpus == 4);
   CHECK(machine.max_vcpus == 20);
+  CHECK(machine.cpu_use == CpuUse::shared);
+  CHECK(machine.halt_poll_ns == 50'000u);
   CHECK(machine.memory == 6 * GiB);
   CHECK(machine.has_interrupts);
 
@@ -303,6 +305,7 @@ TEST_CASE("the table says it all") {
   CHECK(describe_text(Xv2::description(one_disk())) ==
         R"(IvyBridgeXv2: Xv2 (Xeon E5-2680 v2)
 4 vCPUs of at most 20, 6 GiB of memory, hypervisor TakesPit
+shared host CPUs: a vCPU that halts is waited for up to 50 us
 
 Device                Ports               MMIO                   IRQ      Where    ACPI
 --------------------  ------------------  ---------------------  -------  -------  -------------

@@ -58,6 +58,11 @@ struct Errand {
   unsigned under_way = 0, ended = 0;
 };
 
+/// Says how long halted vCPUs are waited for.
+struct Patient : Bare {
+  static constexpr HaltPollPolicy halt_poll{.shared_ns = 7, .dedicated_ns = 70};
+};
+
 template <class... Ds>
 using OnFake = Machine<Bare, Devices<Ds...>, Handlers<>, fake::Fake>;
 
@@ -238,4 +243,15 @@ TEST_CASE("all settings that are wrong are reported together") {
   for (const char* part :
        {"4 problems", "21 vCPUs", "1 to 20", "12345 bytes", "/does/not/exist ", "/does/not/exist/either"})
     CHECK_MESSAGE(said.find(part) != std::string::npos, part, " in ", said);
+}
+
+TEST_CASE("how long halted vCPUs are waited for is the profile's word for the use of the host's CPUs, or nobody's") {
+  using M = Machine<Patient, Devices<>, Handlers<>, fake::Fake>;
+  const fake::Fake hypervisor;
+  (void)make<M>(hypervisor, {.memory = 2 * MiB});
+  CHECK(hypervisor.recorder().halt_poll_ns == 7u);
+  (void)make<M>(hypervisor, {.memory = 2 * MiB, .cpu_use = CpuUse::dedicated});
+  CHECK(hypervisor.recorder().halt_poll_ns == 70u);
+  (void)make<OnFake<>>(hypervisor);
+  CHECK(hypervisor.recorder().halt_poll_ns == std::nullopt);
 }

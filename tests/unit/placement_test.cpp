@@ -396,6 +396,24 @@ TEST_CASE("plan: --numa with nodes is taken as written, several on one host node
   CHECK(warnings(p) == "the host CPUs of these vCPUs are not on the nodes that have their memory: 0-1");
 }
 
+TEST_CASE("plan: a node that is memory only has memory for vCPUs that run elsewhere") {
+  const RecordedHost recorded(recorded::two_sockets);
+  recorded.put(RecordedHost::node_folder(1) + "/cpulist", "");
+  const HostTopology host = recorded.topology();
+  for (std::string_view pin : {"none", "0,1"}) {
+    const PlacementPlan p = plan(host, of(2, pin, "0:1G:0,1:1G:1"));
+    CHECK(order(p) == (pin == "none" ? "any,any" : "0,1"));
+    CHECK(nodes(p) == "0:0:1 GiB 1:1:1 GiB");
+    CHECK(p.nodes[1].binding == MemoryBinding::Strict);
+    CHECK(p.affinity(1).empty() == (pin == "none"));
+  }
+  CHECK(refused(host, of(2, "auto", "0:1G:0,1:1G:1"), {.cpus = everything, .nodes = everything}).operation ==
+        "place NUMA nodes: this process may run on no CPU of host node 1");
+  // Not so where it has CPUs that are forbidden: nobody asked for other ones.
+  CHECK(refused(RecordedHost(recorded::two_sockets).topology(), of(2, "none", "0:1G:0,1:1G:1"), cpus("0-9")).code ==
+        ErrorCode::PermissionDenied);
+}
+
 TEST_CASE("plan: --numa with nodes that cannot be is refused") {
   const HostTopology host = RecordedHost(recorded::two_sockets).topology();
   const AllowedHost all{.cpus = everything, .nodes = everything};

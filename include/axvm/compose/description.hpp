@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <type_traits>
@@ -18,6 +19,7 @@
 #include <axvm/core/address_map.hpp>
 #include <axvm/core/names.hpp>
 #include <axvm/core/placement_plan.hpp>
+#include <axvm/cpu/halt_poll.hpp>
 #include <axvm/cpu/profile.hpp>
 #include <axvm/device/placement.hpp>
 
@@ -54,6 +56,9 @@ struct Description {
   bool has_interrupts = false;  ///< there are local APICs and an I/O APIC
   unsigned vcpus = 0;           ///< of this configuration, which nobody has checked yet
   unsigned max_vcpus = 0;
+  CpuUse cpu_use{};
+  /// Longest wait for a halted vCPU before its host CPU does something else, in nanoseconds; nothing: the host's own.
+  std::optional<std::uint32_t> halt_poll_ns{};
   std::uint64_t memory = 0;  ///< bytes of RAM
   AddressMap address_map;
   std::span<const DeviceDescription> devices;  ///< the profile's own first, then the listed ones in their order
@@ -121,6 +126,8 @@ template <class Composed>
                           .has_interrupts = Composed::has_interrupts,
                           .vcpus = config.vcpus,
                           .max_vcpus = Profile::max_vcpus,
+                          .cpu_use = config.cpu_use,
+                          .halt_poll_ns = halt_poll_of<Profile>(config.cpu_use),
                           .memory = config.memory,
                           .address_map = Profile::address_map,
                           .devices = detail::device_descriptions<Composed>};

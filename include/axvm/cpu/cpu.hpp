@@ -2,6 +2,7 @@
 
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/guest_debug.hpp>
+#include <axvm/cpu/halt_poll.hpp>
 #include <axvm/cpu/host_facts.hpp>
 #include <axvm/cpu/host_report.hpp>
 #include <axvm/cpu/host_requirement.hpp>

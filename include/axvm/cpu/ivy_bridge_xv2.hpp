@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <axvm/cpu/halt_poll.hpp>
 #include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/memory_backing.hpp>
 #include <axvm/cpu/profile.hpp>
@@ -30,12 +31,16 @@ struct IvyBridgeXv2 {
   static constexpr std::array memory_order{MemoryBacking::hugetlb_1g, MemoryBacking::hugetlb_2m, MemoryBacking::thp,
                                            MemoryBacking::small};
 
+  /// A shared processor is not kept from others, or from its sibling, for longer than a switch away and back takes;
+  /// on one of its own a vCPU has time, as KVM's default has it.
+  static constexpr HaltPollPolicy halt_poll{.shared_ns = 50'000, .dedicated_ns = 200'000};
+
   static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
     const bool same_vendor = has_vendor(table, ivy_bridge::VENDOR);
     apply_ivy_bridge(table);
     common_guest_cpuid(table, cpu, same_vendor);
   }
 };
-static_assert(CpuProfile<IvyBridgeXv2> && HasPlacementPolicy<IvyBridgeXv2>);
+static_assert(CpuProfile<IvyBridgeXv2> && HasPlacementPolicy<IvyBridgeXv2> && HasHaltPollPolicy<IvyBridgeXv2>);
 
 }  // namespace axvm::inline v1

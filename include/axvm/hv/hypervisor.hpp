@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 
 #include <axvm/core/address_map.hpp>
 #include <axvm/core/exit.hpp>
@@ -26,6 +27,8 @@ struct VmPlan {
   unsigned vcpus = 1;
   AddressMap address_map{};
   CpuUse cpu_use = CpuUse::shared;
+  /// Longest wait for a halted vCPU before its processor does something else, in nanoseconds; nothing: the host's own.
+  std::optional<std::uint32_t> halt_poll_ns{};
   ExtraExits extra_exits{};  ///< what is passed on beside what always is; spans of constants
 };
 

@@ -74,6 +74,10 @@ namespace detail {
     json.key("hypervisor").value(machine.hypervisor);
     json.key("interrupt_controllers").value(machine.has_interrupts);
     json.key("vcpus").value(machine.vcpus);
+    json.key("cpu_use").value(std::string_view(machine.cpu_use == CpuUse::dedicated ? "dedicated" : "shared"));
+    json.key("halt_poll_ns");
+    if (machine.halt_poll_ns) json.value(*machine.halt_poll_ns);
+    else json.null();
     json.key("memory").value(machine.memory);
     json.key("devices").array([&] {
       for (std::size_t i = 0; i < machine.devices.size(); ++i) detail::json_device(json, machine, i);

@@ -13,6 +13,22 @@
 
 namespace axvm::inline v1 {
 
+namespace detail {
+
+/// What becomes of a vCPU that has nothing to do, in a line.
+[[nodiscard, gnu::cold]] inline std::string waiting_text(Description const& machine) {
+  const bool dedicated = machine.cpu_use == CpuUse::dedicated;
+  std::string out(dedicated ? "dedicated host CPUs: an idle vCPU waits in the guest; where it cannot, "
+                            : "shared host CPUs: ");
+  if (!machine.halt_poll_ns) return out.append("a vCPU that halts is waited for as long as the host has set");
+  if (*machine.halt_poll_ns == 0) return out.append("a vCPU that halts is not waited for");
+  return out.append("a vCPU that halts is waited for up to ")
+      .append(std::to_string((*machine.halt_poll_ns + 999) / 1000))
+      .append(" us");
+}
+
+}  // namespace detail
+
 /// A machine as a table of its devices, one of its address map and, if it was planned, where it runs: UTF-8, at most
 /// 120 columns, ends with a newline. Addresses are inclusive.
 /// `std::fputs(describe_text(Xv2::description(config)).c_str(), stdout);`
@@ -21,7 +37,8 @@ namespace axvm::inline v1 {
   out.append(": ").append(machine.profile).append("\n");
   out.append(notation::count(machine.vcpus, "vCPU")).append(" of at most ").append(std::to_string(machine.max_vcpus));
   out.append(", ").append(notation::size(machine.memory)).append(" of memory, hypervisor ").append(machine.hypervisor);
-  out.append(machine.has_interrupts ? "" : ", no interrupt controllers").append("\n\n");
+  out.append(machine.has_interrupts ? "" : ", no interrupt controllers").append("\n");
+  out.append(detail::waiting_text(machine)).append("\n\n");
 
   detail::TextTable<6> devices({27, 22, 30, 10, 7, 14});
   devices.add({{{"Device"}, {"Ports"}, {"MMIO"}, {"IRQ"}, {"Where"}, {"ACPI"}}});

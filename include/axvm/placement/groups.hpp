@@ -250,7 +250,10 @@ inline std::vector<PlacementGroup> groups_of_option(HostSurvey const& survey, Pl
       bad(ErrorCode::PermissionDenied,
           "there is no memory for this process on host node " + std::to_string(node->number),
           "choose another node, or widen the cgroup's cpuset.mems");
-    if (survey.threads[position] == 0 && request.pin.kind != PinOption::Kind::List)
+    // A node that is memory only is good enough where the kernel decides on the CPUs.
+    const bool cpus_elsewhere =
+        request.pin.kind == PinOption::Kind::List || (request.pin.kind == PinOption::Kind::None && node->cpus.empty());
+    if (survey.threads[position] == 0 && !cpus_elsewhere)
       bad(ErrorCode::PermissionDenied, "this process may run on no CPU of host node " + std::to_string(node->number),
           "choose another node, or widen the cgroup's cpuset.cpus or the affinity it is started with (taskset)");
     groups.push_back({.node = position, .memory = wanted.memory});

@@ -209,7 +209,8 @@ class Planner {
 ///
 /// Errors: 0 or more than PlacementPlan::max_vcpus vCPUs; a listed CPU that is offline or not allowed; a list shorter
 /// than the vCPUs; guest nodes that name a host node there is not or may not be used, that leave out a vCPU, or whose
-/// memory is not the machine's. What the user should merely know is in the plan's warnings.
+/// memory is not the machine's. A host node without CPUs will do where the vCPUs need none of it: with a list, or none.
+/// What the user should merely know is in the plan's warnings.
 [[nodiscard]] inline Result<PlacementPlan> plan_placement(HostTopology const& host, AllowedHost const& allowed,
                                                           PlacementRequest const& request) {
   return detail::Planner(host, allowed, request).plan();

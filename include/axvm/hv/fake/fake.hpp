@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,11 +26,12 @@ struct LineChange {
 /// What happened while a script ran. Shared by the hypervisor and the test that looks at it.
 struct Recorder {
   std::mutex mutex;
-  std::vector<std::uint64_t> reads;    ///< what loads, INs, hypercalls and RDMSRs got, in order
-  std::uint64_t faults = 0;            ///< how many accesses to registers were refused
-  std::vector<LineChange> interrupts;  ///< what devices did with their lines, in order
-  std::vector<CpuidTable> cpuid;       ///< what each processor was given
-  EntryState entry;                    ///< where the first processor was told to start
+  std::vector<std::uint64_t> reads;           ///< what loads, INs, hypercalls and RDMSRs got, in order
+  std::uint64_t faults = 0;                   ///< how many accesses to registers were refused
+  std::vector<LineChange> interrupts;         ///< what devices did with their lines, in order
+  std::vector<CpuidTable> cpuid;              ///< what each processor was given
+  std::optional<std::uint32_t> halt_poll_ns;  ///< what the machine wanted of halt polling
+  EntryState entry;                           ///< where the first processor was told to start
 };
 
 /// A processor that plays its script.
@@ -175,7 +177,10 @@ class Fake {
   [[nodiscard]] static Result<Fake> open() { return Fake(); }
   /// It takes nothing over: every device's own model runs.
   static constexpr bool offloads(Offload) { return false; }
-  [[nodiscard]] Result<Vm> create_vm(VmPlan const&) { return Vm(script_, recorder_); }
+  [[nodiscard]] Result<Vm> create_vm(VmPlan const& plan) {
+    recorder_->halt_poll_ns = plan.halt_poll_ns;
+    return Vm(script_, recorder_);
+  }
   /// A processor with the basic leaves and no features.
   [[nodiscard]] Result<CpuidTable> supported_cpuid() {
     CpuidTable table;
