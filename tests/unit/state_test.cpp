@@ -378,7 +378,7 @@ TEST_CASE("state: every key of a file that is wrong is told with its line") {
   }
   SUBCASE("all at once") {
     std::string file = edited(good, "uart0", "ier", "ier = -1");
-    file = edited(file, "blk0", "status", "status = \"x\"");
+    file = edited(file, "blk0.transport", "status", "status = \"x\"");
     file = edited(file, "gadget0", "flag", "");
     const std::string said = errors_of(file);
     CHECK(std::count(said.begin(), said.end(), '\n') == 3);

@@ -478,7 +478,6 @@ TEST_CASE("virtio-blk queue: a device that goes leaves nothing under way") {
   SlowMachine m;
   axvm::BlockImage image = m.disk.image();
   {
-    axvm::virtio::BlkCounters counters;
     axvm::VirtioBlk::Resources resources{std::move(image)};
     axvm::VirtioBlk device(m.config, resources, m.context);
     Driver driver(device);
