@@ -32,7 +32,7 @@ class StreamHub {
  public:
   static constexpr std::uint32_t max_streams = 64;
   /// Bytes that the device may keep for a stream which does not take them.
-  static constexpr std::size_t buffer_size = 64 * 1024;
+  static constexpr std::size_t buffer_size = std::size_t{64} * 1024;
 
   struct Operations {
     int (*descriptor)(void* self);

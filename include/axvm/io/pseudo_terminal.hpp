@@ -54,9 +54,8 @@ class PseudoTerminal {
     if (::symlink(name, path.c_str()) != 0)
       return failed(errno == EEXIST ? "something is there already: remove it" : "check the directory");
     made->link_ = path;
-    CharacterConnection connection(made.get(), &connection_operations, {made.get(), &port_operations});
-    made.release();
-    return connection;
+    auto* const self = made.release();
+    return CharacterConnection(self, &connection_operations, {self, &port_operations});
   }
 
   PseudoTerminal() = default;

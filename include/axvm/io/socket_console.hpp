@@ -29,9 +29,8 @@ class SocketConsole {
     if (!made->poll_ || !made->watch(made->listener_.get()))
       return failure(ErrorCode::HostIo, text<1023>("watch the socket ", path),
                      "raise the limit on open files (ulimit -n)", errno);
-    CharacterConnection connection(made.get(), &connection_operations, {made.get(), &port_operations});
-    made.release();
-    return connection;
+    auto* const self = made.release();
+    return CharacterConnection(self, &connection_operations, {self, &port_operations});
   }
 
  private:

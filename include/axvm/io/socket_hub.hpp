@@ -35,9 +35,7 @@ class SocketHub {
     if (!made->poll_ || !made->watch(made->listener_.get(), StreamEvent::arrival))
       return failure(ErrorCode::HostIo, text<1023>("watch the socket ", path),
                      "raise the limit on open files (ulimit -n)", errno);
-    StreamHub hub(made.get(), &operations);
-    made.release();
-    return hub;
+    return StreamHub(made.release(), &operations);
   }
 
  private:

@@ -47,9 +47,7 @@ class Tap {
         ::ioctl(made->descriptor_.get(), TUNSETVNETHDRSZ, &header) != 0 ||
         ::ioctl(made->descriptor_.get(), TUNSETOFFLOAD, 0ul) != 0)
       return failed();
-    FramePort port(made.get(), &operations);
-    made.release();
-    return port;
+    return FramePort(made.release(), &operations);
   }
 
  private:
