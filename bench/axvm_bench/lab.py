@@ -40,10 +40,13 @@ def files_of(commands):
     return sorted(files)
 
 
-def runs_of(seen):
-    """How many runs there were of each thing: "3", or "2 to 3" where time was short."""
+def medians_of(seen):
+    """A sentence that says what the figures are, by how many runs there were: less of some where time was short."""
     numbers = sorted({len(one.runs) for one in seen.values()})
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    if numbers == [1]:
+        return "One run of each."
+    most = numbers[-1] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    return f"Medians of {most} runs that took turns."
 
 
 class Lab:

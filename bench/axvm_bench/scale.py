@@ -7,7 +7,7 @@ with a barrier after each. Then nothing happens for a while: what still exits is
 import argparse
 
 from axvm_bench import guests, monitors
-from axvm_bench.lab import Lab, add_flags, runs_of
+from axvm_bench.lab import Lab, add_flags, medians_of
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
@@ -124,8 +124,8 @@ def main(argv=None):
              "are KVM's own." if host["lab"] else
              f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
     report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom`. {arguments.rounds} rounds "
-                f"of {arguments.steps:,} steps, shared out among the processors, with a barrier after each. Medians of "
-                f"{runs_of(seen)} runs that took turns. `{SHARED}` is `--cpu-use shared`; `dedicated` needs a processor of "
+                f"of {arguments.steps:,} steps, shared out among the processors, with a barrier after each. "
+                f"{medians_of(seen)} `{SHARED}` is `--cpu-use shared`; `dedicated` needs a processor of "
                 f"the host for each of the guest's, and has a row where there are as many.")  # fmt: skip
     throughput_table(report, seen, counts, arguments.steps * arguments.rounds)
     rates_table(report, "While they work, per second", seen, "work", each=False)

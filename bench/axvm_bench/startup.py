@@ -7,7 +7,7 @@ The times are the kernel's own (its trace). In the lab its clock counts instruct
 import argparse
 
 from axvm_bench import guests, monitors
-from axvm_bench.lab import Lab, add_flags, runs_of
+from axvm_bench.lab import Lab, add_flags, medians_of
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
@@ -131,9 +131,11 @@ def main(argv=None):
              "the kernel beneath it. Figures compare with each other, not with times on hardware."
              if counts else f"On this machine: {results['host']['model']}, Linux {results['host']['kernel']}.")  # fmt: skip
     spreads = [spread([run["times"].get("kvm_entry") for run in one.runs if "times" in run]) for one in seen.values()]
-    report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom`. Medians of "
-                f"{runs_of(seen)} runs that took turns. In half of the rows all runs are within {100 * median(spreads):.0f} % of "
-                f"the median; the farthest is {100 * max(spreads):.0f} % off (where a process waits, the clock goes on).")  # fmt: skip
+    report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom`. "
+                f"{medians_of(seen)}")  # fmt: skip
+    if any(len(one.runs) > 1 for one in seen.values()):
+        report.text(f"In half of the rows all runs are within {100 * median(spreads):.0f} % of the median; the farthest is "
+                    f"{100 * max(spreads):.0f} % off (where a process waits, the clock goes on).")  # fmt: skip
     if counts:
         report.text("What grows with the memory in the column of bare KVM is the kernel's work: this one is built with "
                     "CONFIG_KVM_EXTERNAL_WRITE_TRACKING, as Debian's is, and keeps 2 bytes for each 4 KiB of a guest, which "
