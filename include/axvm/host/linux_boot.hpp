@@ -11,8 +11,10 @@
 namespace axvm::inline v1 {
 
 /// The command line that boots a stock distribution kernel on a machine with a serial console and one virtio disk.
-/// There is no PCI bus to look for; a panic restarts instead of hanging.
-inline constexpr std::string_view default_linux_cmdline = "console=ttyS0 panic=1 pci=off root=/dev/vda rw";
+/// There is no PCI bus to look for; a panic restarts instead of hanging; no timer wakes idle processors to watch over
+/// the time-stamp counter.
+inline constexpr std::string_view default_linux_cmdline =
+    "console=ttyS0 panic=1 pci=off tsc=nowatchdog root=/dev/vda rw";
 
 /// Which Linux to boot, by file names.
 struct LinuxFiles {
