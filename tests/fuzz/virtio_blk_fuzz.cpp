@@ -198,8 +198,6 @@ struct Target {
 
   void out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     MmioAccess const access{offset, width, value};
-    // Requests in a queue that is taken away have to end before.
-    if (offset == static_cast<std::uint64_t>(MmioRegister::QueueReady)) checked([&] { device->quiesce(); });
     checked([&] { device->write(access); });
     if (device->state.transport.status != 0) return;
     require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
@@ -216,7 +214,9 @@ struct Target {
     action();
     check_page();
     virtio::QueueState const& now = device->state.transport.queues[0];
-    // A queue that was taken away has no requests under way: the oracle starts anew with it.
+    // What was under way may have ended. In a queue that was taken away it has: the oracle starts anew with it.
+    const std::map<std::uint32_t, Taken> held = under_way;
+    if (queue.ready && !now.ready) require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
     if (!queue.ready || !now.ready) under_way.clear();
     std::vector<std::byte> after = ram.bytes();
     if (!queue.ready) return require(before == after);
@@ -228,8 +228,8 @@ struct Target {
     sensitive.add(queue.device_area, layout.device_area());
     sensitive.add(queue.descriptor_area, layout.descriptor_area());
     sensitive.add(queue.driver_area, layout.driver_area());
-    std::map<std::uint32_t, Taken> offered = under_way;
-    for (auto const& [head, taken] : under_way) {
+    std::map<std::uint32_t, Taken> offered = held;
+    for (auto const& [head, taken] : held) {
       allowed.add(taken.writable);
       written.add(taken.writable);
       sensitive.add(taken.readable);

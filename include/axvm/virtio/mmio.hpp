@@ -258,6 +258,7 @@ class MmioTransport {
     bool ready = (value & 1) != 0;
     if (ready == queue.ready) return;
     if (!ready) {
+      if constexpr (HasQuiescence<C>) core_.quiesce(*this);
       queue.ready = false;
       queues_[state_.queue_sel].stop();
       return;

@@ -1,0 +1,123 @@
+#!/bin/bash
+# exits_idle.sh GUEST: how often a guest leaves the processor to its host, counted by the host's kernel and by reason: for
+# ten seconds of rest, and while all its processors work. QEMU's microvm runs the same kernel and initrd beside it, and
+# is what the numbers are held to. Nothing of the legacy timer and interrupt controller is heard of.
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+guest=$1 vcpus=2
+[[ -e /usr/share/qemu/bios-microvm.bin ]] || {
+  echo "skipped: no firmware for QEMU's microvm (package qemu-system-data)" >&2
+  exit 77
+}
+files=$(fetch_kernel cloud)
+kernel=${files%%$'\n'*}
+make_initrd "$scratch/guest.cpio" "$guest" "$scratch/no-modules" >"$scratch/made"
+
+cat >"$scratch/counted" <<'LAB'
+#!/bin/bash
+# counted NAME COMMAND...: runs a monitor; prints "NAME part event key count" for what KVM did in each part. Instance n
+# of the tracer counts from the guest's n-th mark on, so that a part is the difference of two.
+set -eu
+name=$1
+shift
+tracing=/sys/kernel/debug/tracing
+events=(kvm_exit:exit_reason kvm_msr:ecx kvm_set_irq:gsi kvm_pic_set_irq:pin)
+for mark in 0 1 2 3; do
+  mkdir $tracing/instances/$name$mark
+  kvm=$tracing/instances/$name$mark/events/kvm
+  for event in "${events[@]}"; do
+    echo "hist:keys=${event#*:}:pause" >>$kvm/${event%:*}/trigger
+    echo "enable_hist:kvm:${event%:*} if gpa == $((0xf8000000 + 4 * mark))" >>$kvm/kvm_mmio/trigger
+  done
+done
+mkdir $tracing/instances/${name}all
+echo 'hist:keys=gsi' >>$tracing/instances/${name}all/events/kvm/kvm_set_irq/trigger
+
+"$@" </dev/null 2>&1 | sed "s/^/$name says /"
+read_hist() { # INSTANCE EVENT
+  sed -n 's/^{ [a-z_]*: *\([0-9]*\) } hitcount: *\([0-9]*\)$/\1 \2/p' $tracing/instances/$name$1/events/kvm/$2/hist
+}
+for part in 0:idle 2:load; do
+  for event in "${events[@]%:*}"; do
+    join -a 1 -e 0 -o 0,1.2,2.2 <(read_hist ${part%:*} $event | sort) <(read_hist $((${part%:*} + 1)) $event | sort) |
+      while read -r key from to; do
+        ((from == to)) || echo "$name ${part#*:} $event $key $((from - to))"
+      done
+  done
+done
+read_hist all kvm_set_irq | sed "s/^/$name all kvm_set_irq /"
+rmdir $tracing/instances/$name*
+LAB
+cat >"$scratch/both" <<LAB
+#!/bin/bash
+set -eu
+append='cryptomgr.notests quiet loglevel=0'
+"$scratch/counted" axvm "$XV2_VMM" --host-check=warn --kernel "$kernel" --initrd "$scratch/guest.cpio" --memory 256M \\
+  --vcpus $vcpus --no-reboot --append "\$append"
+"$scratch/counted" qemu qemu-system-x86_64 -accel kvm -cpu host -smp $vcpus -m 256M -L /usr/share/qemu \\
+  -M microvm,pit=off,pic=off,rtc=off,x-option-roms=off,auto-kernel-cmdline=off -nodefaults -no-user-config \\
+  -display none -no-reboot -serial stdio -kernel "$kernel" -initrd "$scratch/guest.cpio" \\
+  -append "console=ttyS0 panic=1 pci=off \$append"
+LAB
+chmod +x "$scratch/counted" "$scratch/both"
+output=$("$here/with-kvm" --lab --timeout 800 -- "$scratch/both" </dev/null)
+
+python3 - "$vcpus" <(printf '%s\n' "$output") <<'CHECK'
+import re
+import sys
+from collections import defaultdict
+
+vcpus = int(sys.argv[1])
+text = open(sys.argv[2]).read()
+REASONS = {0x60: "interrupt", 0x64: "interrupt window", 0x72: "CPUID", 0x77: "PAUSE", 0x78: "HLT", 0x7b: "port",
+           0x7c: "MSR", 0x81: "hypercall", 0x400: "nested page fault"}
+MSRS = {0x6e0: "TSC deadline", 0x80b: "end of interrupt", 0x830: "send interrupt"}
+counts = defaultdict(lambda: defaultdict(int))
+seconds = {}
+for line in text.splitlines():
+    if said := re.fullmatch(r"(\w+) says cpus (\d+) idle ([\d.]+) load ([\d.]+)\r?", line):
+        assert int(said[2]) == vcpus, line
+        seconds[said[1], "idle"], seconds[said[1], "load"] = float(said[3]), float(said[4])
+    elif found := re.fullmatch(r"(\w+) (idle|load|all) (\w+) (\d+) (\d+)", line):
+        counts[found[1], found[2], found[3]][int(found[4])] = int(found[5])
+wrong = [] if len(seconds) == 4 else ["a guest did not come to its end"]
+
+# A rest is a matter of time, what was done under load is always the same.
+rates = {}
+for (name, part), duration in seconds.items():
+    rates[name, part] = sum(counts[name, part, "kvm_exit"].values()) / vcpus / (duration if part == "idle" else 1)
+for part, unit in (("idle", "vCPU-second"), ("load", "vCPU")):
+    print(f"{part}: exits per {unit}:   " + "   ".join(f"{n} {rates.get((n, part), 0):.1f}" for n in ("axvm", "qemu")) +
+          "   in seconds: " + "   ".join(f"{seconds.get((n, part), 0):.2f}" for n in ("axvm", "qemu")))
+    for event, names in (("kvm_exit", REASONS), ("kvm_msr", MSRS)):
+        keys = {key for name in ("axvm", "qemu") for key in counts[name, part, event]}
+        for key in sorted(keys):
+            print(f"  {event:9} {names.get(key, hex(key)):20}" +
+                  "".join(f"{counts[name, part, event][key]:8}" for name in ("axvm", "qemu")))
+if not wrong:
+    # A count of nothing would be less than anything.
+    if min(rates.values()) < 1:
+        wrong.append("hardly an exit was counted")
+    # The monitor's own work: the guest's console is silent, so there is nothing to leave the kernel for.
+    for part in ("idle", "load"):
+        for reason in (0x7b, 0x72):
+            if counts["axvm", part, "kvm_exit"][reason]:
+                wrong.append(f"{REASONS[reason]} exits, {part}: {counts['axvm', part, 'kvm_exit'][reason]}")
+        for event in ("kvm_set_irq", "kvm_pic_set_irq"):
+            if counts["axvm", part, event]:
+                wrong.append(f"an interrupt line changed, {part}: {event} {dict(counts['axvm', part, event])}")
+    # A kernel that does not use the interval timer stops it by a mode in which it ticks once, a rise and a fall.
+    if counts["axvm", "all", "kvm_set_irq"][0] > 2:
+        wrong.append("the interval timer ticks")
+    late = [f"{name} {duration:.1f} s" for (name, part), duration in seconds.items() if part == "load" and duration > 5.5]
+    if late and not wrong:
+        # Guests that get no processor for long have other exits than those that do, and each run has its own.
+        print("skipped: this machine is too busy to compare; five seconds of work lasted: " + ", ".join(late))
+        sys.exit(77)
+    if rates["axvm", "idle"] > 1.2 * rates["qemu", "idle"]:
+        wrong.append("more than 1.2 times QEMU's exits when idle")
+    if rates["axvm", "load"] > 1.1 * rates["qemu", "load"]:
+        wrong.append("more exits than QEMU's under load")
+if wrong:
+    print(text)
+    sys.exit("\n".join(wrong))
+CHECK
