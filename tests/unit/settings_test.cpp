@@ -191,9 +191,9 @@ TEST_CASE("settings: a machine's own, then each device's with its name and numbe
   for (Setting const& setting : settings) names.append(setting.name.view()).append(" ");
   CHECK(names ==
         "memory memory_backing mlock prefault vcpus host_check cpu_use realtime reboot kick_signal "
-         "uart0.enabled uart0.flow_control blk0.path blk0.read_only blk0.direct blk0.queues blk0.exact_interrupt_status "
-         "testbell0.initial testbell1.mode blk1.path blk1.read_only blk1.direct blk1.queues "
-         "blk1.exact_interrupt_status testbell2.initial ");
+        "uart0.enabled uart0.flow_control blk0.path blk0.read_only blk0.direct blk0.queues blk0.exact_interrupt_status "
+        "testbell0.initial testbell1.mode blk1.path blk1.read_only blk1.direct blk1.queues "
+        "blk1.exact_interrupt_status testbell2.initial ");
   CHECK(find_setting(settings, "memory")->text() == "1G");
   CHECK(find_setting(settings, "memory")->default_text() == "512M");
   CHECK(find_setting(settings, "blk1.path")->text() == "b.img");

@@ -89,8 +89,8 @@ concept HasWritableConfig =
     requires(C& core, std::size_t offset, ConstBytes bytes) { core.write_config(offset, bytes); };
 
 /// A core may have something under way beyond its call: requests of a disk that another thread, or the kernel, carries
-/// out. It brings all of it to an end before this returns, and answers it: no chain may be touched afterwards. A transport
-/// calls it before it takes a queue away; before a reset it does not, there is nobody left to answer.
+/// out. It brings all of it to an end before this returns, and answers it: no chain may be touched afterwards. A
+/// transport calls it before it takes a queue away; before a reset it does not, there is nobody left to answer.
 template <class C>
 concept HasQuiescence = requires(C& core, TransportArchetype& transport) { core.quiesce(transport); };
 
