@@ -287,7 +287,7 @@ TEST_CASE("a guest never accepts a mixture of two configurations, and would, if 
     auto machine = load_guest<M>(reader(last), config);
     CHECK(*machine.run() == End::Finished);
     CHECK(machine.device<Changing>()->changes >= last - 1);
-    CHECK(machine.device<Pad>()->last > 20);  // how often it took what it read for one configuration
+    CHECK(machine.device<Pad>()->last > 0);  // how often it took what it read for one configuration
     CHECK((machine.device<DebugExit>()->value() == 0) == (way == Changing::Way::at_one_stroke));
     CHECK(exits_of(machine) == 1);
   }
