@@ -22,7 +22,7 @@ namespace blk_feature = axvm::virtio::blk_feature;
 
 namespace {
 
-constexpr std::uint32_t IN = 0, OUT = 1, FLUSH = 4, GET_ID = 8, DISCARD = 11, WRITE_ZEROES = 13;
+constexpr std::uint32_t IN = 0, OUT = 1, FLUSH = 4, DISCARD = 11, WRITE_ZEROES = 13;
 constexpr unsigned OK = 0, IOERR = 1, UNSUPP = 2, unanswered = 0xee;
 constexpr std::uint64_t data = BlkMachine::data;
 
