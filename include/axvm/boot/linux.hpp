@@ -127,7 +127,8 @@ namespace detail {
   Result<ElfKernel> elf = ElfKernel::parse(unpacked, linked, plan.footprint);
   if (!elf) return std::unexpected(elf.error());
   plan.elf = *elf;
-  if (random == 0 || has_option(plan.cmdline, "nokaslr")) return {};
+  constexpr std::string_view nokaslr = "nokaslr";  // constexpr, or clang calls strlen
+  if (random == 0 || has_option(plan.cmdline, nokaslr)) return {};
   plan.relocations = KernelRelocations::parse(elf->trailer(), linked, plan.footprint);
   if (plan.relocations) plan.slide = kernel_slide(random, linked, plan.footprint, plan.image.alignment());
   return {};
