@@ -14,6 +14,16 @@ trap 'rm -rf "$scratch"' EXIT
 # boot [OPTION...]: boot-linux, its standard error kept for the report of a failure
 boot() { timeout --foreground 240 "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null; }
 
+# stock_guest NAME [MODULE...]: Debian's kernel, and an initrd that runs what is on a disk: with the modules for that and
+# those named, kept as NAME. Sets kernel, modules (their directory) and initrd
+stock_guest() {
+  local files name=$1
+  shift
+  files=$(fetch_kernel cloud)
+  kernel=${files%%$'\n'*} modules=${files##*$'\n'}
+  initrd=$(make_initrd "$lab/$name.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev "$@")
+}
+
 # expect TEXT PATTERN: the text has a line that matches
 expect() {
   grep -qE -- "$2" <<<"$1" || {

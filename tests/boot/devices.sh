@@ -2,11 +2,7 @@
 # devices.sh GUEST_VSOCK: a stock guest with the modules for them finds the virtio devices beside disks; devices.py, beside the
 # monitor, is what they are connected to.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest-devices.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev \
-  virtio-rng virtio_console vmw_vsock_virtio_transport \
-  virtio_balloon virtio_net)
+stock_guest guest-devices virtio-rng virtio_console vmw_vsock_virtio_transport virtio_balloon virtio_net
 
 mapfile -t outer < <(fetch_kernel generic)
 tun=$(find "${outer[1]}" -name 'tun.ko*' | head -n 1) # for the lab's kernel; another one has it loaded

@@ -4,9 +4,7 @@
 # says. Discarding shrinks the file, zeroing makes zeroes, a read-only disk has neither. A host's full disk is an I/O
 # error in the guest, and everything else goes on.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 fetch_kernel generic >/dev/null
 mkdir "$scratch/content"
 cp "$1" "$scratch/content/disk_work"

@@ -3,9 +3,7 @@
 # in the DSDT with the _HID, the window and the line that describe shows, and registers that answer. What the guest did
 # with it is in the saved state.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 
 # window, line: as describe shows them
 read -r window size line < <("$1" --describe=json | python3 -c '

@@ -3,9 +3,7 @@
 # it: 0.00 exits per request; with an exact InterruptStatus for each acknowledgement. The monitor's own count is that of
 # the kernel it runs on.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 cat >"$scratch/commands" <<'LAB'
 #!/bin/bash
 # TRACE COMMAND...: runs COMMAND with a file for marks as its last argument, and puts the trace of its exits into TRACE.

@@ -3,9 +3,7 @@
 # error, with one a guest boots and its memory really comes from there; the same with pages of 1 GiB, locked and
 # prefaulted.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 mkdir "$scratch/content"
 cat >"$scratch/content/run.sh" <<'GUEST'
 awk '/MemTotal/ { print "total", int($2 / 1024) }' /proc/meminfo

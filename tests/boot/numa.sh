@@ -3,9 +3,7 @@
 # and a distance; what its processors use as their own lies on their node of the host. The host's second node is memory
 # only (a second processor would make the lab unreliable), so vCPUs are pinned to none.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 mkdir "$scratch/content"
 cat >"$scratch/content/run.sh" <<'GUEST'
 cd /sys/devices/system/node

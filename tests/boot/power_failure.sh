@@ -4,9 +4,7 @@
 # and with it what its kernel has not written: killing the monitor would leave that. A monitor that lies about flushes
 # must be found out.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 fetch_kernel generic >/dev/null
 mkdir "$scratch/content"
 cp "$2" "$scratch/content/disk_work"

@@ -1,9 +1,7 @@
 #!/bin/bash
 # reboot.sh: a guest that reboots is started again by the same monitor, with everything but its disk forgotten.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 mkdir "$scratch/content"
 cat >"$scratch/content/run.sh" <<'GUEST'
 if [ -e /mnt/first ]; then

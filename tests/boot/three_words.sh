@@ -2,9 +2,7 @@
 # three_words.sh PROGRAM: Machine<IvyBridgeXv2, Devices<Uart8250, Pit8254, VirtioBlk>>, in exactly this spelling, boots
 # Linux and powers off.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
-files=$(fetch_kernel cloud)
-kernel=${files%%$'\n'*} modules=${files##*$'\n'}
-initrd=$(make_initrd "$lab/guest.cpio" "$here/guest-init" "$modules" virtio_mmio virtio_blk ext4 button evdev)
+stock_guest guest
 mkdir "$scratch/content"
 echo 'echo "hello from three words"' >"$scratch/content/run.sh"
 make_image "$scratch/disk.img" 32M "$scratch/content"

@@ -264,6 +264,19 @@ class Host {
   static constexpr axvm::Host::Operations operations{nullptr, image};
 };
 
+/// A context connected to these: memory, the first interrupt line, the event loop, and the log.
+inline axvm::DeviceContext connected_context(Ram const& ram, fakes::InterruptRecorder& interrupt,
+                                             fakes::EventLoop& events, std::vector<std::string>& log) {
+  axvm::DeviceContext made;
+  made.memory = ram.memory;
+  made.lines[0] = interrupt.line();
+  made.events = events.events();
+  made.log = {&log, [](void* self, axvm::Severity, std::string_view message) {
+                static_cast<std::vector<std::string>*>(self)->emplace_back(message);
+              }};
+  return made;
+}
+
 /// A disk device in a machine: memory, interrupt line, event loop, and a driver that has not begun yet.
 class BlkMachine {
  public:
@@ -307,22 +320,10 @@ class BlkMachine {
   Disk disk;
   axvm::VirtioBlk::Config config{.path = "images/disk-a.img"};
   axvm::VirtioBlk::Resources resources;
-  axvm::DeviceContext context = connect();
+  axvm::DeviceContext context = connected_context(ram, interrupt, events, log);
   axvm::VirtioBlk device{config, resources, context};
   Driver<axvm::VirtioBlk> driver{device};
   Ring ring{ram, 256, rings};
-
-  /// A context connected to the members above.
-  axvm::DeviceContext connect() {
-    axvm::DeviceContext made;
-    made.memory = ram.memory;
-    made.lines[0] = interrupt.line();
-    made.events = events.events();
-    made.log = {&log, [](void* self, axvm::Severity, std::string_view message) {
-                  static_cast<std::vector<std::string>*>(self)->emplace_back(message);
-                }};
-    return made;
-  }
 };
 
 }  // namespace guest

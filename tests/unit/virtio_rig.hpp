@@ -63,16 +63,7 @@ class World {
   fakes::EventLoop events;
   std::vector<std::string> log;
 
-  axvm::DeviceContext context() {
-    axvm::DeviceContext made;
-    made.memory = ram.memory;
-    made.lines[0] = interrupt.line();
-    made.events = events.events();
-    made.log = {&log, [](void* self, axvm::Severity, std::string_view message) {
-                  static_cast<std::vector<std::string>*>(self)->emplace_back(message);
-                }};
-    return made;
-  }
+  axvm::DeviceContext context() { return connected_context(ram, interrupt, events, log); }
 };
 
 /// Brings a device of `queues` queues to DRIVER_OK with all features but EVENT_IDX; its rings of `size` entries are
