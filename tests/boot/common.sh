@@ -9,7 +9,14 @@ export AXVM_XV2_VMM=$XV2_VMM
 
 mkdir -p "$lab"
 scratch=$(mktemp -d "$lab/test.XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
+
+# What a guest said is the first thing to know of a test that failed.
+ended() {
+  local status=$?
+  [[ $status == 0 || $status == 77 || -n ${reported:-} ]] || printf '%s\n' "${output:-}"
+  rm -rf "$scratch"
+}
+trap ended EXIT
 
 # boot [OPTION...]: boot-linux, its standard error kept for the report of a failure
 boot() { timeout --foreground 240 "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null; }
@@ -28,6 +35,7 @@ stock_guest() {
 expect() {
   grep -qE -- "$2" <<<"$1" || {
     printf 'no line matches %s in:\n%s\n' "$2" "$1"
+    reported=1
     exit 1
   }
 }
@@ -36,6 +44,7 @@ expect() {
 refuse() {
   ! grep -E -- "$2" <<<"$1" || {
     printf 'unexpected (%s) in:\n%s\n' "$2" "$1"
+    reported=1
     exit 1
   }
 }
