@@ -16,7 +16,7 @@ echo 'echo "$(uname -sr), $(nproc) processors, $(($(cat /sys/block/vda/size) / 2
 truncate -s 32M "$scratch/disk.img"
 mkfs.ext4 -q -F -E root_owner=0:0 -d "$scratch/content" "$scratch/disk.img"
 # One processor in the lab: its machines with several vCPUs are not reliable on more.
-output=$("$here/with-kvm" --share "$scratch" --timeout 240 -- "$1" "$kernel" "$initrd" "$scratch/disk.img" \
+output=$("$here/with-kvm" --share "$scratch" --timeout 900 -- "$1" "$kernel" "$initrd" "$scratch/disk.img" \
   'console=ttyS0 panic=1 pci=off quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' </dev/null)
 printf '%s\n' "$output"
 grep -q '^Linux 6\.1\.[-0-9a-z]*, 2 processors, 32 MiB on /dev/vda' <<<"$output"

@@ -2,7 +2,7 @@
 # One start of each monitor is measured, in the lab; the monitors and the floor under them all have figures.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
-output=$(timeout --foreground 240 bench/startup --quick --lab --no-install </dev/null)
+output=$(timeout --foreground 900 bench/startup --quick --lab --no-install </dev/null)
 # rows PATTERN: how many rows of a table match
 rows() { grep -cE -- "$1" <<<"$output" || true; }
 figure='[0-9][0-9,]*'

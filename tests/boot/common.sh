@@ -18,8 +18,12 @@ ended() {
 }
 trap ended EXIT
 
+# How long something may take that takes half a minute: many times as long, for in an emulator on a busy machine it may.
+# What hangs is told all the same.
+patience=900
+
 # boot [OPTION...]: boot-linux, its standard error kept for the report of a failure
-boot() { timeout --foreground 240 "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null; }
+boot() { timeout --foreground $patience "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null; }
 
 # stock_guest NAME [MODULE...]: Debian's kernel, and an initrd that runs what is on a disk: with the modules for that and
 # those named, kept as NAME. Sets kernel, modules (their directory) and initrd

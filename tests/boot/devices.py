@@ -33,7 +33,7 @@ def fail(what):
     sys.exit(what)
 
 
-def until(condition, what, seconds=200):
+def until(condition, what, seconds=400):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end or monitor.poll() is not None:
@@ -51,7 +51,7 @@ class Terminal:
     def size(self, rows, columns):
         fcntl.ioctl(self.file, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
-    def expect(self, text, seconds=200):
+    def expect(self, text, seconds=400):
         end = time.monotonic() + seconds
         while text not in self.seen:
             left = end - time.monotonic()
@@ -150,7 +150,7 @@ terminal.type(b"touch /tmp/free\r")
 until(lambda: resident() < in_use - 120, f"memory comes back: {before} MiB, then {in_use} MiB and no less")
 print(f"resident: {before} MiB, {in_use} MiB, {resident()} MiB", flush=True)
 terminal.type(b"touch /tmp/over; exit\r")
-status = monitor.wait(120)
+status = monitor.wait(400)
 os.unlink(vsock + "_6000")
 os.rmdir(place)  # the monitor has taken away what it made there
 sys.exit(status)

@@ -23,7 +23,7 @@ class Session:
         self.process.kill()
         sys.exit(f"{what}; the terminal showed:\n{self.seen.decode(errors='replace')}")
 
-    def expect(self, text, seconds=120):
+    def expect(self, text, seconds=400):
         end = time.monotonic() + seconds
         while text not in self.seen:
             left = end - time.monotonic()
@@ -41,7 +41,7 @@ class Session:
     def type(self, text):
         os.write(self.master, text)
 
-    def finish(self, status, seconds=300):
+    def finish(self, status, seconds=900):
         end = time.monotonic() + seconds
         while self.process.poll() is None:
             if time.monotonic() > end:
