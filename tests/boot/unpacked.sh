@@ -7,11 +7,14 @@ linked=ffffffff81000000
 text() { awk '$3 == "_text" { print $1 }' <<<"$1"; }
 script='echo 0 >/proc/sys/kernel/kptr_restrict; grep " _text$" /proc/kallsyms; dmesg | grep -iE "BUG:|WARNING:"; true'
 
-output=$(boot --save-state "$scratch/state" --run "$script")
-refuse "$output" 'BUG|WARNING'
+# Where it was linked is one place of nearly five hundred: once may be chance.
+for try in 1 2; do
+  output=$(boot --save-state "$scratch/state" --run "$script")
+  refuse "$output" 'BUG|WARNING'
+  [[ $(text "$output") == "$linked" && $try == 1 ]] || break
+done
 files=("$scratch"/axvm/*.kernel)
 [[ ${#files[@]} == 1 && -f ${files[0]} ]]
-# Where it was linked is one place of nearly five hundred.
 [[ $(text "$output") =~ ^ffffffff[89ab][0-9a-f]{7}$ && $(text "$output") != "$linked" ]]
 
 touch -d '2001-01-01' "${files[0]}"
