@@ -1,29 +1,9 @@
 // three_words KERNEL INITRD DISK: the machine of the README, run to its end.
 
-#include <axvm/axvm.hpp>
-#include <cstdio>
+#include "boot_to_end.hpp"
 
 using Xv2 = axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::VirtioBlk>>;
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
-  auto fail = [](axvm::Error const& error) {
-    std::fprintf(stderr, "%s\n", axvm::describe(error).c_str());
-    return 1;
-  };
-  Xv2::Config config{.memory = 256 * axvm::MiB, .host_check = axvm::HostCheck::warn};
-  config.of<axvm::VirtioBlk>().path = std::string_view(argv[3]);
-  auto machine = Xv2::create(config);
-  if (!machine) return fail(machine.error());
-  auto linux_boot = axvm::LinuxBoot::open(
-      {.kernel = std::string_view(argv[1]),
-       .initrd = std::string_view(argv[2]),
-       .cmdline = "console=ttyS0 panic=1 pci=off quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda"});
-  if (!linux_boot) return fail(linux_boot.error());
-  if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
-  auto end = machine->run();
-  if (!end) return fail(end.error());
-  const std::string_view name = axvm::name_of(*end);
-  std::printf("%.*s\n", static_cast<int>(name.size()), name.data());
-  return 0;
+  return boot_to_end<Xv2>({.memory = 256 * axvm::MiB, .host_check = axvm::HostCheck::warn}, argc, argv);
 }
