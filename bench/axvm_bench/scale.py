@@ -113,7 +113,7 @@ def rates_table(report, title, seen, phase, each):
 
 def main(argv=None):
     arguments = parse(argv)
-    lab = Lab("scale", arguments)
+    lab = Lab("scale", arguments, icount=not arguments.host)
     starts = starts_of(lab, arguments)
     results = lab.run(job_of(starts, arguments))
     seen = {key: Seen(runs) for key in starts if (runs := results["runs"].get(f"{key[0]} {key[1]}"))}
@@ -122,14 +122,15 @@ def main(argv=None):
 
     report = Report("scale", "One to twenty processors")
     host = results["host"]
-    where = ("In the lab, whose one emulated processor all virtual ones share: times are an emulator's and say nothing but as "
-             "ratios within this run, and no throughput can grow with the number of processors; numbers of exits and wake-ups "
-             "are KVM's own." if host["lab"] else
+    where = ("In the lab, whose one emulated processor all virtual ones share: no throughput can grow with their number. Its "
+             "clock counts instructions, those of the kernel beneath them too, a billion to the second: figures compare with "
+             "each other, not with times on hardware. Numbers of exits and wake-ups are KVM's own." if host["lab"] else
              f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
     report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom`. {arguments.rounds} rounds "
                 f"of {arguments.steps:,} steps, shared out among the processors, with a barrier after each. Both kernels have "
-                f"`mitigations=off tsc=nowatchdog`, for their processors differ. {medians_of(seen)} `{SHARED}` is `--cpu-use shared`; `dedicated` needs a processor of "
-                f"the host for each of the guest's, and has a row where there are as many.")  # fmt: skip
+                f"`mitigations=off tsc=nowatchdog`, for their processors differ. {medians_of(seen)} `{SHARED}` is `--cpu-use "
+                f"shared`; `dedicated` needs a processor of the host for each of the guest's, and has a row where there are as "
+                f"many.")  # fmt: skip
     throughput_table(report, seen, counts, arguments.steps * arguments.rounds)
     rates_table(report, "While they work, per second", seen, "work", each=False)
     rates_table(report, f"Idle, for {arguments.idle} s, per second and processor", seen, "idle", each=True)

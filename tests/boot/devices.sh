@@ -54,7 +54,7 @@ echo "balloon $(sed -n 's/^balloon_inflate //p' /proc/vmstat)"
 until [ -e /tmp/over ]; do usleep 50000; done
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
-output=$("$here/with-kvm" --share "$scratch" --timeout $patience -- env "TUN_MODULE=$tun" "$root/tests/boot/devices.py" "$XV2_VMM" \
+output=$(again "$here/with-kvm" --share "$scratch" --timeout $patience -- env "TUN_MODULE=$tun" "$root/tests/boot/devices.py" "$XV2_VMM" \
   --host-check=warn --kernel "$kernel" --initrd "$initrd" --disk "$scratch/disk.img" \
   --save-state "$scratch/state.toml" --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' </dev/null) || {
   printf '%s\n' "$output"

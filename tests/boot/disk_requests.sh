@@ -62,7 +62,7 @@ for disk in large/raw large/sparse large/direct "$loop"; do
 done
 LAB
 chmod +x "$scratch/commands"
-output=$(timeout --foreground -k 5 $patience "$here/with-kvm" --lab --share "$scratch" -- "$scratch/commands" "$1" \
+output=$(again "$here/with-kvm" --timeout $patience --lab --share "$scratch" -- "$scratch/commands" "$1" \
   "$lab/kernel-generic" "$XV2_VMM" -v --host-check=warn --kernel "$kernel" --initrd "$initrd" --memory 256M --vcpus 2 --no-reboot \
   --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' --disk "$scratch/disk.img" </dev/null 2>&1)
 for disk in b c d e; do

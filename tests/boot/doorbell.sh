@@ -22,7 +22,7 @@ echo "rings \$(devmem $window 32)"
 sync
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
-output=$("$here/with-kvm" --share "$scratch" --timeout $patience -- "$1" --host-check=warn --kernel "$kernel" \
+output=$(again "$here/with-kvm" --share "$scratch" --timeout $patience -- "$1" --host-check=warn --kernel "$kernel" \
   --initrd "$initrd" --disk "$scratch/disk.img" --doorbell0.tone buzz --save-state "$scratch/state.toml" \
   --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda' </dev/null)
 expect "$output" '^node AXVM0B31 \\_SB_\.BEL0 0'

@@ -42,7 +42,7 @@ GUEST
   make_image "$scratch/disk.img" 32M "$scratch/content"
   truncate -s 40M "$scratch/data.img"
   local status=0
-  output=$("$here/with-kvm" --share "$scratch" --timeout $patience -- "$scratch/commands" "$scratch/trace" \
+  output=$(again "$here/with-kvm" --share "$scratch" --timeout $patience -- "$scratch/commands" "$scratch/trace" \
     "$program" "$1" "$kernel" "$initrd" "$scratch/disk.img" "$scratch/data.img" </dev/null) || status=$?
   if ((status == 77)); then
     echo "this user may not trace the kernel"

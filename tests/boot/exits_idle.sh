@@ -154,7 +154,7 @@ CHECK
 rounds=4
 files=()
 for ((round = 1; round <= rounds; ++round)); do
-  output=$("$here/with-kvm" --lab --timeout $patience -- "$scratch/both" $round </dev/null)
+  output=$(again "$here/with-kvm" --lab --timeout $patience -- "$scratch/both" $round </dev/null)
   printf '%s\n' "$output" >"$scratch/round$round"
   files+=("$scratch/round$round")
   status=0

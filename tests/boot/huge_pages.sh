@@ -55,7 +55,7 @@ echo == 1 GiB
 run 1048576 --memory 1028M --mlock
 LAB
 chmod +x "$scratch/commands"
-output=$(timeout --foreground $patience "$here/with-kvm" --lab --memory 6G --share "$scratch" -- "$scratch/commands" \
+output=$(again "$here/with-kvm" --timeout $patience --lab --memory 6G --share "$scratch" -- "$scratch/commands" \
   "$XV2_VMM" --host-check=warn --kernel "$kernel" --initrd "$initrd" --disk "$scratch/disk.img" --no-reboot \
   --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda' </dev/null)
 first=${output%%== 1 GiB*} second=${output#*== 1 GiB}

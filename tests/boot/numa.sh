@@ -41,7 +41,7 @@ wait $!
 echo "status $?"
 LAB
 chmod +x "$scratch/commands"
-output=$(timeout --foreground $patience "$here/with-kvm" --lab --numa --memory 3G --share "$scratch" -- "$scratch/commands" \
+output=$(again "$here/with-kvm" --timeout $patience --lab --numa --memory 3G --share "$scratch" -- "$scratch/commands" \
   "$XV2_VMM" --host-check=warn --kernel "$kernel" --initrd "$initrd" --disk "$scratch/disk.img" --no-reboot \
   --vcpus 2 --memory 512M --numa 0:256M:0,1:256M:1 --pin none --memory-backing small \
   --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda' </dev/null)

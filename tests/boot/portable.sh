@@ -32,7 +32,7 @@ exit $status
 LAB
 chmod +x "$scratch/commands"
 status=0
-output=$("$here/with-kvm" --share "$scratch" --timeout $patience -- "$scratch/commands" "$1" "$kernel" "$initrd" \
+output=$(again "$here/with-kvm" --share "$scratch" --timeout $patience -- "$scratch/commands" "$1" "$kernel" "$initrd" \
   "$scratch/disk.img" </dev/null) || status=$?
 if ((status == 77)); then
   echo "this user may not trace the kernel"

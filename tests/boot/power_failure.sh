@@ -27,10 +27,10 @@ cut_power() {
   truncate -s 0 "$scratch/image"
   truncate -s 16M "$scratch/image"
   : >"$scratch/output"
-  "$here/with-kvm" --lab --timeout 180 --share "$scratch" -- "$scratch/commands" "$lab/kernel-generic" "$scratch/image" \
+  "$here/with-kvm" --lab --timeout $patience --share "$scratch" -- "$scratch/commands" "$lab/kernel-generic" "$scratch/image" \
     "$monitor" "$1" "$kernel" "$initrd" "$scratch/disk.img" </dev/null >"$scratch/output" 2>"$scratch/errors" &
   machine=$!
-  seen=$(timeout 200 tail -s 0.02 --pid=$machine -n +1 -f "$scratch/output" 2>/dev/null |
+  seen=$(timeout $((patience + 20)) tail -s 0.02 --pid=$machine -n +1 -f "$scratch/output" 2>/dev/null |
     grep -m $wanted --line-buffered -c '^stable ' || true)
   kill -HUP $machine # cuts it off at once
   wait $machine || true

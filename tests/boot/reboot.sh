@@ -13,7 +13,7 @@ else
 fi
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
-output=$("$here/with-kvm" --share "$scratch" --timeout $patience -- "$XV2_VMM" --host-check=warn --kernel "$kernel" \
+output=$(again "$here/with-kvm" --share "$scratch" --timeout $patience -- "$XV2_VMM" --host-check=warn --kernel "$kernel" \
   --initrd "$initrd" --disk "$scratch/disk.img" --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda' </dev/null)
 expect "$output" '^first life'
 expect "$output" '^second life, up [0-9]+ s'

@@ -3,5 +3,5 @@
 # monitor, for with-kvm has its own notion of a second signal.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 stock_guest guest
-"$here/with-kvm" --timeout $patience -- python3 -B "$(dirname -- "${BASH_SOURCE[0]}")/second_signal.py" \
+again "$here/with-kvm" --timeout $patience -- python3 -B "$(dirname -- "${BASH_SOURCE[0]}")/second_signal.py" \
   "$XV2_VMM" --host-check=warn --kernel "$kernel" --initrd "$initrd" --append 'quiet loglevel=0 cryptomgr.notests' </dev/null

@@ -3,5 +3,5 @@
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 # Status 77 says that one of them could not run there, which is not the whole of this test.
 status=0
-"$here/with-kvm" --timeout $patience -- "$1" --no-intro </dev/null || status=$?
+again "$here/with-kvm" --timeout $patience -- "$1" --no-intro </dev/null || status=$?
 ((status == 77)) || exit "$status"
