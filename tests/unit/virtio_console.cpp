@@ -338,31 +338,6 @@ TEST_CASE("virtio-console: on MMIO, resized, saved and restored") {
   CHECK(terminal.closed == 1);
 }
 
-TEST_CASE("virtio-console: output, for which the guest spins, is taken by the processor that has it") {
-  World world;
-  Terminal terminal;
-  VirtioConsole::Resources resources{terminal.connection()};
-  axvm::DeviceContext context = world.context();
-  std::vector<axvm::DoorbellAddress> bells;
-  context.window_owner = &bells;
-  context.add_doorbell = [](void* self, axvm::DoorbellAddress const& bell, axvm::Callback callback) {
-    if (callback.call != nullptr) static_cast<std::vector<axvm::DoorbellAddress>*>(self)->push_back(bell);
-    return true;
-  };
-  VirtioConsole device({}, resources, context);
-  REQUIRE(bells.size() == 1);
-  CHECK(bells[0].offset == 0x50);
-  CHECK(bells[0].value == rx);
-  Driver<VirtioConsole> driver(device);
-  std::vector<Ring> rings = start(driver, world.ram, 2);
-  world.ram.put_text(data, "out");
-  rings[tx].describe(0, {{data, 3, false}});
-  rings[tx].offer(0);
-  driver.kick(tx);
-  CHECK(terminal.port.sent == "out");
-  CHECK(rings[tx].used_index() == 1);
-}
-
 TEST_CASE("virtio-console: InterruptStatus is exact where that is asked for") {
   Terminal terminal;
   VirtioConsole::Resources resources{terminal.connection()};

@@ -60,8 +60,6 @@ class ConsoleCore {
   static constexpr std::uint32_t device_type = device_type::console;
   static constexpr std::array<std::uint32_t, 2> queue_sizes = {64, 64};
   static constexpr std::size_t receiveq = 0, transmitq = 1;
-  /// Linux spins until its output has been taken.
-  static constexpr bool is_awaited(std::size_t index) { return index == transmitq; }
   /// How much output of one chain, and about how much of one round, is looked at: more than drivers send.
   static constexpr std::size_t largest_output = 64 * KiB;
   /// The queue of output waits while the ring has less room than this, in bytes.

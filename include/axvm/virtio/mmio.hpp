@@ -85,8 +85,6 @@ class MmioTransport {
         queue_count_(queue_count_of(core)) {
     // Without doorbells the writes arrive at write().
     for (std::size_t i = 0; i < queue_count_; ++i) {
-      if constexpr (HasAwaitedQueues<C>)
-        if (C::is_awaited(i)) continue;
       bells_[i] = {this, i};
       (void)context.ring_on(doorbell(MmioRegister::QueueNotify, i), Callback::to<&Bell::ring>(bells_[i]));
     }

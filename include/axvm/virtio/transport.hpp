@@ -94,14 +94,6 @@ concept HasWritableConfig =
 template <class C>
 concept HasQuiescence = requires(C& core, TransportArchetype& transport) { core.quiesce(transport); };
 
-/// A core may have queues whose driver waits for the answer without letting go of its processor: `is_awaited(index)`. A
-/// transport hands notifications of these on at once, on that processor, where another thread would have to be woken
-/// while the driver takes its time from it.
-template <class C>
-concept HasAwaitedQueues = requires(std::size_t index) {
-  { C::is_awaited(index) } -> std::same_as<bool>;
-};
-
 /// How many queues a core has.
 template <class C>
 constexpr std::size_t queue_count_of([[maybe_unused]] C const& core) {
