@@ -88,12 +88,13 @@ class Seen:
         return self.each(part, lambda did, empty: did["cpu"] - empty["cpu"] if empty else None)
 
     def exits(self, part, names):
-        """Without those that being measured costs itself."""
+        """Without those that being measured costs itself, which vary by some ten: of few requests not even the first
+        decimal is certain."""
 
         def count(did, empty):
             if not empty or not did["counted"] or not empty["counted"]:
                 return None
-            return sum(did["counted"][name] - empty["counted"][name] for name in names)
+            return max(0, sum(did["counted"][name] - empty["counted"][name] for name in names))
 
         return self.each(part, count)
 

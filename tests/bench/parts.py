@@ -100,6 +100,7 @@ class Requests(unittest.TestCase):
         self.assertEqual(one.exits(self.PART, ["exits"]), 2)
         self.assertEqual(one.exits(self.PART, virtio.USER_EXITS), 1)
         self.assertEqual(one.cpu(self.PART), 100)
+        self.assertEqual(self.seen((20_000, 10, 10_500)).exits(self.PART, ["exits"]), 0)
 
     def test_figures_are_medians_and_failed_runs_have_none(self):
         one = self.seen((10_000, 20, 500), (90_000, 20, 500), (20_000, 20, 500))
