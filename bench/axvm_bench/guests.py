@@ -1,10 +1,12 @@
 """What the guests of benches consist of: initrds of one program, and the smallest kernel there is."""
 
+import pathlib
 import struct
 
 
-def initrd(program, path):
-    """An archive (cpio, "newc") that holds the program as /init."""
+def initrd(program, path, modules=()):
+    """An archive (cpio, "newc") that holds the program as /init. Modules, each a file and what to load it with, become
+    /modules/NAME; /modules/order has a line for each."""
 
     def member(name, mode, content):
         fields = [0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name) + 1, 0]
@@ -14,7 +16,12 @@ def initrd(program, path):
 
     with open(program, "rb") as file:
         init = file.read()
-    path.write_bytes(member("init", 0o100755, init) + member("TRAILER!!!", 0, b""))
+    members = [member("init", 0o100755, init)]
+    if modules:
+        order = "".join(f"{pathlib.Path(file).name} {parameters}".rstrip() + "\n" for file, parameters in modules)
+        members += [member("dev", 0o040755, b""), member("modules", 0o040755, b""), member("modules/order", 0o100644, order.encode())]
+        members += [member(f"modules/{pathlib.Path(file).name}", 0o100644, pathlib.Path(file).read_bytes()) for file, _ in modules]
+    path.write_bytes(b"".join(members) + member("TRAILER!!!", 0, b""))
     return str(path)
 
 

@@ -79,6 +79,11 @@ class Lab:
         """Debian's cloud kernel: a bzImage."""
         return self._shell("fetch_kernel cloud").splitlines()[0]
 
+    def modules(self, flavour, *names):
+        """The files of modules of a kernel and of what they need, in loading order."""
+        script = 'mapfile -t kernel < <(fetch_kernel "$1"); shift; module_files "${kernel[1]}" "$@"'
+        return self._shell(script, flavour, *names).split()
+
     def program(self, source):
         """One of our own C++ files, compiled and statically linked: the same on every machine that has a kernel."""
         program = RESULTS / pathlib.Path(source).stem
@@ -86,17 +91,20 @@ class Lab:
         subprocess.run(["g++", *flags, "-o", str(program), str(HERE / source)], check=True)
         return program
 
-    def run(self, job):
-        """What observe.py makes of a job, as it returns it."""
+    def run(self, job, seconds=None):
+        """What observe.py makes of a job, as it returns it. With `seconds` it is given so many, and None where they were
+        not enough."""
         with tempfile.TemporaryDirectory(dir=RESULTS, prefix="run.") as folder:
             files = files_of([one["command"] for one in job["starts"]])
             job = job | {"files": files, "runs": self.runs, "seconds": 60 * self.minutes}
             longest = 60 * self.minutes + 3 * job["timeout"]  # and the lab's own start and end
             (pathlib.Path(folder) / "job.json").write_text(json.dumps(job))
             command = [str(ROOT / "tests/lab/with-kvm"), *self.where, *self.no_install, "--share", folder]
-            command += ["--memory", self.memory, "--timeout", str(longest), *(["--icount"] if self.icount else [])]
+            command += ["--memory", self.memory, "--timeout", str(seconds or longest), *(["--icount"] if self.icount else [])]
             command += ["--", os.path.realpath(sys.executable), "-I", str(HERE / "observe.py"), folder]
             done = subprocess.run(command, stdin=subprocess.DEVNULL)
+            if done.returncode == 124 and seconds:
+                return None
             if done.returncode != 0:
                 sys.exit(f"bench/{self.name}: the run failed with status {done.returncode}")
             return json.loads((pathlib.Path(folder) / "results.json").read_text())

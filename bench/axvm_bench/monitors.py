@@ -13,13 +13,13 @@ def xv2_vmm(program, kernel, initrd=None, memory="256M", vcpus=1, append="", mor
     return [*command, "--cmdline", f"console=ttyS0 panic=-1 pci=off {append}".strip(), *more]
 
 
-def qemu_microvm(kernel, initrd=None, memory="256M", vcpus=1, append=""):
+def qemu_microvm(kernel, initrd=None, memory="256M", vcpus=1, append="", more=()):
     # reserve=off: what the guest never touches need not be there.
     command = [QEMU, "-accel", "kvm", "-cpu", "host", "-machine", MICROVM, "-bios", "qboot.rom"]
     command += ["-object", f"memory-backend-ram,id=ram,size={memory},reserve=off", "-m", memory, "-smp", str(vcpus)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     command += ["-kernel", kernel, *(["-initrd", initrd] if initrd else [])]
-    return [*command, "-append", f"console=ttyS0 panic=-1 pci=off {append}".strip()]
+    return [*command, "-append", f"console=ttyS0 panic=-1 pci=off {append}".strip(), *more]
 
 
 def qemu_version():

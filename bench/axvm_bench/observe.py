@@ -6,7 +6,13 @@ A job has "name", "runs", "timeout" (seconds, of one start), "seconds" (of all; 
 "files" (all that monitors read) and "starts", each with "key", "watch" and "command":
   "watch": "phases"   the guest is bench/axvm_bench/guest_work.cpp; KVM's counters are read around its work, and around
                       "idle" seconds after it
+  "watch": "disk"     the guest is bench/axvm_bench/guest_disk.cpp; KVM's counters and the process's time are read around
+                      each of its parts
+  "watch": "program"  it prints lines of a name and a number
   "watch": "start"    until the guest writes its first byte to the serial port; times by the kernel's trace
+A job with "image" has a disk image: "bytes" of it, of which each 4 KiB begin with their number, on a file system of its
+own in the lab, whose kernel has the "modules" for that, and beside the results on this machine. In commands @IMAGE@
+stands for its path.
 A start with "until" goes on to the line that begins with it, one with "processors" is left out where there are fewer.
 Results are {"runs": {key: [what was seen, ...]}, "host": facts of the machine}.
 """
@@ -266,6 +272,71 @@ def watch_start(one, deadline, trace):
     return {"times": times, "memory": memory}
 
 
+# ---- disks ---------------------------------------------------------------------------------------------------------
+
+
+def make_image(folder, job):
+    """Makes the disk image; its path as the commands are to name it."""
+    size, place = job["image"]["bytes"], folder
+    in_lab = os.environ.get("AXVM_LAB") == "1"
+    if in_lab:
+        place = f"{STAGE}/disk"
+        os.makedirs(place, exist_ok=True)
+        for module in job["image"]["modules"]:
+            # The size is the memory disk's; what is loaded already or takes no such parameter does not mind.
+            subprocess.run(["insmod", module, *([f"rd_size={size // 1024 * 5 // 4}", "rd_nr=1"] if "brd" in module else [])],
+                           check=False, stderr=subprocess.DEVNULL)  # fmt: skip
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-F", "/dev/ram0"], check=True)
+        subprocess.run(["mount", "-t", "ext4", "/dev/ram0", place], check=True)
+    with open(f"{place}/image", "wb") as file:
+        for number in range(size // 4096):
+            file.write(number.to_bytes(8, "little") * 512)
+        file.flush()
+        os.fsync(file.fileno())
+    return "/disk/image" if in_lab else f"{place}/image"
+
+
+def process_time(pid):
+    """Nanoseconds that all threads of a process have run, its guest included."""
+    total = 0
+    for thread in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+        with open(thread, encoding="ascii") as file:
+            total += int(file.read().split()[0])
+    return total
+
+
+def watch_disk(one, deadline):
+    """What each part took: nanoseconds by the guest's clock, the process's time, and what KVM counted."""
+    monitor = start(one["command"], deadline)
+    parts, over = {}, False
+    try:
+        while not over and (line := monitor.line()) is not None:
+            if line.startswith("axvm: ready "):
+                before, time_before = counters(monitor.pid), process_time(monitor.pid)
+                os.write(monitor.stdin, b"\n")
+                if not monitor.pending:
+                    monitor.wait_for_output()
+                seen = {"counted": counted_since(before, monitor.pid), "cpu": process_time(monitor.pid) - time_before}
+                if (did := monitor.line_after("axvm: did ")) is not None:
+                    parts[line.removeprefix("axvm: ready ")] = seen | {"ns": int(did)}
+            over = line == "axvm: end"
+    finally:
+        said = monitor.end()
+    return {"parts": parts} if over else {"error": last_line(said) or "the guest ended early", "parts": parts}
+
+
+def watch_program(one, deadline):
+    monitor = start(one["command"], deadline)
+    figures = {}
+    try:
+        while (line := monitor.line()) is not None:
+            name, number = line.rsplit(" ", 1)
+            figures[name] = float(number)
+    finally:
+        said = monitor.end()
+    return {"figures": figures} if figures else {"error": last_line(said)}
+
+
 # ---- all of it -----------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +374,10 @@ def main():
     job["starts"] = [one for one in job["starts"] if one.get("processors", 1) <= processors]
     if os.environ.get("AXVM_LAB") == "1":
         set_stage(job["files"])
+    if "image" in job:
+        image = make_image(folder, job)
+        for one in job["starts"]:
+            one["command"] = [word.replace("@IMAGE@", image) for word in one["command"]]
     trace = Trace() if any(one["watch"] == "start" for one in job["starts"]) else None
     results = {"host": facts(), "runs": {one["key"]: [] for one in job["starts"]}}
     # The first run of each program reads it from the disk: that is not what is measured.
@@ -315,7 +390,8 @@ def main():
             print(f"bench/{job['name']}: run {run + 1} of {job['runs']}: {one['key']}", file=sys.stderr, flush=True)
             deadline = time.monotonic() + job["timeout"]
             try:
-                seen = watch_start(one, deadline, trace) if one["watch"] == "start" else watch_phases(one, deadline)
+                watch = {"phases": watch_phases, "disk": watch_disk, "program": watch_program}.get(one["watch"])
+                seen = watch(one, deadline) if watch else watch_start(one, deadline, trace)
             except Late:
                 seen = {"error": f"not done within {job['timeout']} s"}
             if "error" in seen:

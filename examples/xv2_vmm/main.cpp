@@ -45,13 +45,20 @@ void resize_terminal(Xv2& machine) {
   });
 }
 
-/// The signals that ask for an end, and the one that tells of the terminal's new size, handled one after the other on a
-/// thread of their own. Blocks them in the calling thread and in all that are started later.
+/// Tells the guest's disks that their images may have another size.
+void resize_disks(Xv2& machine) {
+  machine.for_each_device([]<std::size_t>(auto& device) {
+    if constexpr (requires { device.image_resized(); }) device.image_resized();
+  });
+}
+
+/// The signals that ask for an end, and those that tell of another size of the terminal or of a disk, handled one after
+/// the other on a thread of their own. Blocks them in the calling thread and in all that are started later.
 class EndSignals {
  public:
   EndSignals() {
     ::sigemptyset(&set_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGWINCH, wake}) ::sigaddset(&set_, signal);
+    for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGWINCH, SIGUSR2, wake}) ::sigaddset(&set_, signal);
     ::pthread_sigmask(SIG_BLOCK, &set_, nullptr);
   }
   ~EndSignals() { unwatch(); }
@@ -69,6 +76,10 @@ class EndSignals {
         if (signal == wake) continue;  // ours, or somebody else's: leaving_ tells
         if (signal == SIGWINCH) {
           resize_terminal(machine);
+          continue;
+        }
+        if (signal == SIGUSR2) {
+          resize_disks(machine);
           continue;
         }
         const axvm::MachineState state = machine.state();

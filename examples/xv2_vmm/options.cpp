@@ -1,6 +1,7 @@
 #include "options.hpp"
 
 #include <iostream>
+#include <sstream>
 #include <vector>
 
 #include <axvm/bind/cli11_source.hpp>
@@ -38,6 +39,35 @@ void attach_disks(std::vector<std::string> const& disks, std::span<const axvm::S
   }
 }
 
+/// Gives the machine's network interfaces in order what --net says: "tap=NAME" or "tap=NAME,mac=ADDRESS".
+void attach_networks(std::vector<std::string> const& networks, std::span<const axvm::Setting> settings,
+                     axvm::SettingFlags const& flags, Errors& errors) {
+  auto report = [&errors](auto const&... what) {
+    errors.push_back(
+        {.operation = axvm::text<1023>("--net: ", what...), .hint = "write tap=NAME or tap=NAME,mac=ADDRESS"});
+  };
+  for (std::size_t i = 0; i < networks.size(); ++i) {
+    const std::string prefix = "net" + std::to_string(i) + ".";
+    const auto* tap = axvm::find_setting(settings, prefix + "tap");
+    if (tap == nullptr) return report(networks.size(), " interfaces given, the machine takes at most ", i);
+    if (flags.given(tap->name))
+      report("is interface ", i, ", to which ", axvm::flag_of(tap->name), " gives a TAP, too");
+    bool named = false;
+    std::istringstream parts(networks[i]);
+    for (std::string part; std::getline(parts, part, ',');) {
+      const std::string key = part.substr(0, part.find('='));
+      if ((key != "tap" && key != "mac") || part.size() <= key.size() + 1) {
+        report("does not know ", part);
+        continue;
+      }
+      named = named || key == "tap";
+      const auto* setting = axvm::find_setting(settings, prefix + key);
+      if (auto set = setting->set(part.substr(key.size() + 1)); !set) report(set.error().operation);
+    }
+    if (!named) report("needs a TAP");
+  }
+}
+
 int reject(Errors const& errors) {
   for (axvm::Error const& error : errors) std::cerr << "xv2_vmm: error: " << axvm::describe(error) << "\n";
   std::cerr << "Run with --help for more information.\n";
@@ -57,7 +87,7 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   CLI::App app{"Boots Linux on the Xv2 machine: a Xeon E5-2680 v2, a serial console, virtio disks.", "xv2_vmm"};
   app.set_version_flag("--version", std::string("xv2_vmm ") + AXVM_VERSION, "print the version and exit");
   std::string file;
-  std::vector<std::string> disks;
+  std::vector<std::string> disks, networks;
   bool write_config = false;
   app.add_option("--config", file, "machine file to start from; what is given here overrides it")
       ->type_name("FILE")
@@ -78,10 +108,15 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
       ->type_name("PATH[,ro]")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--net", networks,
+                 "fill net0, net1 in order: a TAP interface of the host and the guest's address there")
+      ->type_name("tap=NAME[,mac=ADDRESS]")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   app.add_flag("-v,--verbose", options.verbose, "say more on standard error; repeat for still more");
   app.footer(
       "On a terminal all keys go to the guest; Ctrl-A X leaves, Ctrl-A Ctrl-A sends one Ctrl-A.\n"
-      "SIGTERM or SIGINT asks the guest to power off, a second one stops it.\n"
+      "SIGTERM or SIGINT asks the guest to power off, a second one stops it. SIGUSR2: a disk image has another size.\n"
       "Exit status: 0 the guest powered off or the user left, 1 error, 2 wrong usage, 3 the host does not fit.");
   axvm::SettingFlags flags(app, settings);
 
@@ -95,6 +130,7 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   if (!file.empty()) in_file = axvm::read_toml(file, settings);
   errors.insert(errors.end(), in_file.begin(), in_file.end());
   attach_disks(disks, settings, flags, errors);
+  attach_networks(networks, settings, flags, errors);
   flags.apply(errors);
   const auto base = axvm::boot::join_command_line(options.guest.cmdline,
                                                   options.guest.quick_boot ? quick_boot_options : std::string_view{});

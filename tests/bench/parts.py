@@ -10,7 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 ROOT, XV2_VMM = pathlib.Path(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, str(ROOT / "bench"))
-from axvm_bench import guests, monitors, observe, report, scale, startup, table  # noqa: E402
+from axvm_bench import guests, monitors, observe, report, scale, startup, table, virtio  # noqa: E402
 
 
 class Tables(unittest.TestCase):
@@ -83,7 +83,54 @@ class Figures(unittest.TestCase):
         self.assertEqual([startup.bytes_of(size) for size in ("4096", "1K", "2M", "1T")], [4096, 1 << 10, 2 << 20, 1 << 40])
 
 
+class Requests(unittest.TestCase):
+    PART = ("vda", 1)
+
+    @staticmethod
+    def part(nanoseconds, exits, cpu):
+        return {"ns": nanoseconds, "cpu": cpu, "counted": dict.fromkeys(observe.COUNTERS, 0) | {"exits": exits, "mmio_exits": exits // 2}}
+
+    def seen(self, *runs):
+        made = [{"parts": {"vda:1:100": self.part(*run), "empty": self.part(0, 20, 500)}} for run in runs]
+        return virtio.Seen(made, {self.PART: 100})
+
+    def test_what_being_measured_costs_is_taken_off(self):
+        one = self.seen((20_000, 220, 10_500))
+        self.assertEqual(one.time(self.PART), 200)
+        self.assertEqual(one.exits(self.PART, ["exits"]), 2)
+        self.assertEqual(one.exits(self.PART, virtio.USER_EXITS), 1)
+        self.assertEqual(one.cpu(self.PART), 100)
+        self.assertEqual(self.seen((20_000, 10, 10_500)).exits(self.PART, ["exits"]), 0)
+
+    def test_figures_are_medians_and_failed_runs_have_none(self):
+        one = self.seen((10_000, 20, 500), (90_000, 20, 500), (20_000, 20, 500))
+        one.runs.append({"error": "it hung", "parts": {}})
+        self.assertEqual(one.time(self.PART), 200)
+        self.assertIsNone(virtio.Seen([{"error": "it hung"}], {self.PART: 100}).time(self.PART))
+
+    def test_the_floor_of_many_does_without_the_waking(self):
+        null = virtio.Seen([{"parts": {"nullb0:1:10": {"ns": 50}, "nullb0:16:10": {"ns": 70}}}], {("nullb0", 1): 10, ("nullb0", 16): 10})
+        floor = virtio.Floor([{"figures": {"pread": 100.0, "ping-pong": 200.0}}], {"x": null})
+        self.assertEqual(floor.request(1), 305)
+        self.assertEqual(floor.request(16), 107)
+        self.assertIsNone(virtio.Floor([], {"x": null}).request(1))
+
+    def test_the_best_of_the_peers(self):
+        seen = {"xv2_vmm": self.seen((1, 20, 500)), **{who: self.seen((time, 20, 500)) for who, time in zip(virtio.PEERS, (900, 700))}}
+        self.assertEqual(virtio.best_peer(seen, self.PART), 7)
+
+
 class Guests(unittest.TestCase):
+    def test_the_archive_holds_modules_in_their_order(self):
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            for file in ("program", "b.ko", "a.ko"):
+                (folder / file).write_bytes(b"content of " + file.encode())
+            guests.initrd(folder / "program", folder / "archive", [(folder / "b.ko", "x=1 y=2"), (folder / "a.ko", "")])
+            subprocess.run(["cpio", "-i", "-d", "--quiet"], input=(folder / "archive").read_bytes(), check=True, cwd=folder)
+            self.assertEqual((folder / "modules/order").read_text(), "b.ko x=1 y=2\na.ko\n")
+            self.assertEqual((folder / "modules/a.ko").read_bytes(), b"content of a.ko")
+
     def test_the_archive_holds_the_program(self):
         with tempfile.TemporaryDirectory() as name:
             folder = pathlib.Path(name)

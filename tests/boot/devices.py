@@ -24,7 +24,7 @@ if not os.path.exists("/dev/net/tun"):
 monitor = subprocess.Popen(
     [*sys.argv[1:], "--console0.port", "pty:" + tty, "--vsock0.path", vsock, "--vsock0.cid", "42",
      "--memory", "512M", "--memory-backing", "thp", "--balloon0.enabled", "--balloon0.size", "64M",
-     "--net0.tap", tap, "--net0.mac", "02:00:00:00:00:09"],
+     "--net", f"tap={tap},mac=02:00:00:00:00:09"],
     stdin=subprocess.DEVNULL)
 
 

@@ -1,7 +1,7 @@
 #!/bin/bash
 # disk_requests.sh DISK_WORK: a stock guest writes patterns to disks of every kind at once and reads them back: a raw
 # image, a sparse one, one past the page cache, a block device, one with two queues. Outside they hold what the guest
-# says. Discarding shrinks the file, zeroing makes zeroes, a read-only disk has neither. A host's full disk is an I/O
+# says. A file that grows makes the disk grow. Discarding shrinks the file, zeroing makes zeroes, a read-only disk has neither. A host's full disk is an I/O
 # error in the guest, and everything else goes on.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 stock_guest guest
@@ -30,6 +30,15 @@ $work sum /dev/vdb
 $work sum /dev/vde
 $work fill /dev/vdg
 dd if=/dev/vdg of=/dev/null bs=1M count=1 2>/dev/null && echo "full disk still reads"
+echo "vdc has $(cat /sys/block/vdc/size)"
+echo "waits for a larger disk"
+tries=0
+until [ "$(cat /sys/block/vdc/size)" = 65536 ] || [ $tries -gt 200 ]; do
+  usleep 100000
+  tries=$((tries + 1))
+done
+echo "vdc has $(cat /sys/block/vdc/size)"
+echo grown | dd of=/dev/vdc bs=512 seek=65535 conv=sync,fsync 2>/dev/null
 $work verify /dev/vdc 2 20
 GUEST
 make_image "$scratch/disk.img" 32M "$scratch/content"
@@ -54,8 +63,21 @@ fallocate -l 24M large/raw
 truncate -s 24M large/sparse large/direct large/read-only
 truncate -s 200M small/too-large
 blocks=$(stat -c %b large/raw)
-"$@" --disk large/raw --disk large/sparse --disk large/direct --disk "$loop" --disk large/read-only,ro \
-  --disk small/too-large --blk3.direct --blk2.queues 2 </dev/null || echo "status $?"
+monitor() {
+  exec "$@" --disk large/raw --disk large/sparse --disk large/direct --disk "$loop" --disk large/read-only,ro \
+    --disk small/too-large --blk3.direct --blk2.queues 2 </dev/null
+}
+mkfifo output
+monitor "$@" >output 2>&1 &
+while read -r line; do
+  echo "$line"
+  if [[ $line == *"waits for a larger disk"* ]]; then
+    truncate -s 32M large/sparse
+    kill -USR2 $!
+  fi
+done <output
+wait $! || echo "status $?"
+echo "behind the old end: $(dd if=large/sparse bs=512 skip=65535 count=1 2>/dev/null | tr -d '\000')"
 echo "shrunk by $((blocks - $(stat -c %b large/raw)))"
 for disk in large/raw large/sparse large/direct "$loop"; do
   echo "$disk: $("$work" sum "$disk")"
@@ -77,6 +99,9 @@ expect "$output" '^zeroed$'
 expect "$output" '^discarded$'
 expect "$output" '^others than zeroes: 0$'
 expect "$output" '^no discard$'
+expect "$output" '^vdc has 49152$'
+expect "$output" '^vdc has 65536$'
+expect "$output" '^behind the old end: grown$'
 expect "$output" '^filled until 5$'
 expect "$output" '^full disk still reads$'
 expect "$output" '^0 of 2 went wrong$'

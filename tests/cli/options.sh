@@ -40,7 +40,7 @@ is() {
 case $part in
   help)
     runs 0 "$xv2" --help
-    has out --kernel --initrd --cmdline --append '--disk PATH[,ro]' '--memory SIZE' '--vcpus N' \
+    has out --kernel --initrd --cmdline --append '--disk PATH[,ro]' '--net tap=NAME[,mac=ADDRESS]' '--memory SIZE' '--vcpus N' \
       '--host-check strict|warn' --no-reboot -v,--verbose --help --version '--config FILE' --write-config \
       --blk0.path --blk0.read-only --uart0.enabled 'up to blk' \
       'default 512M' 'bytes, or with K, M, G, T' '1 to 20' 'default console=ttyS0'
@@ -118,6 +118,13 @@ END
     has err '--disk: 31 disks given, the machine takes at most '
     runs 2 "$xv2" --disk ,ro --kernel k
     has err '--disk: needs a path'
+    runs 2 "$xv2" --net tap=a --net tap=b --net tap=c --kernel k
+    has err '--net: 3 interfaces given, the machine takes at most 2'
+    runs 2 "$xv2" --net tap0 --net mac=52:54:00:12:34:56 --kernel k
+    has err '--net: does not know tap0' '--net: needs a TAP; write tap=NAME or tap=NAME,mac=ADDRESS'
+    runs 2 "$xv2" --net tap=,mtu=9 --net tap=a-name-of-sixteen --net0.tap b --kernel k
+    has err '--net: does not know tap=' '--net: does not know mtu=9' '--net: is interface 0, to which --net0.tap gives a TAP, too' \
+      '--net: the text has 17 bytes, at most 15 are possible'
     runs 2 "$xv2" --kernel "$(printf 'x%.0s' {1..2000})"
     has err '--kernel: the text has 2000 bytes, at most 1023 are possible'
 
@@ -142,7 +149,8 @@ END
     cmp out defaults.toml || fail "the defaults changed on their way through a file"
 
     runs 0 "$xv2" --kernel 'a "b"\c' --initrd i --disk x,ro --disk "$(printf 'tab\there')" --memory 3G --vcpus 4 \
-      --no-reboot --append 'x=ü -- y' --cmdline= --kick-signal 40 --host-check=warn --uart0.flow-control=off --write-config
+      --no-reboot --append 'x=ü -- y' --cmdline= --kick-signal 40 --host-check=warn --uart0.flow-control=off --write-config \
+      --net mac=52:54:00:12:34:56,tap=t0 --net tap=t1
     is kernel '"a \"b\"\\c"'
     is memory '"3G"'
     is vcpus 4
@@ -155,6 +163,10 @@ END
     is blk0.path '"x"'
     is blk0.read_only true
     is blk1.path '"tab\u0009here"'
+    is net0.tap '"t0"'
+    is net0.mac '"52:54:00:12:34:56"'
+    is net1.tap '"t1"'
+    is net1.mac '""'
     mv out changed.toml
     runs 0 "$xv2" --config changed.toml --write-config
     cmp out changed.toml || fail "settings changed on their way through a file"

@@ -191,6 +191,23 @@ TEST_CASE("block file: a file that shrank meanwhile gives errors for what is gon
   CHECK(image.read(2048, pieces.segments) == EIO);
 }
 
+TEST_CASE("block file: another size is found when it is asked for") {
+  const scratch::Directory directory;
+  BlockImage image = opened(directory.put("disk", pattern(8192)), true);
+  CHECK(!image.refresh_size());
+  REQUIRE(::truncate(directory.name("disk").c_str(), 12288) == 0);
+  CHECK(image.size() == 8192);
+  CHECK(image.refresh_size());
+  CHECK(image.size() == 12288);
+  REQUIRE(::truncate(directory.name("disk").c_str(), 4096) == 0);
+  CHECK(image.refresh_size());
+  CHECK(image.size() == 4096);
+  REQUIRE(::truncate(directory.name("disk").c_str(), 0) == 0);
+  CHECK(!image.refresh_size());  // no size that a disk could have
+  CHECK(image.size() == 4096);
+  CHECK(!BlockImage{}.refresh_size());
+}
+
 TEST_CASE("block file: any size is possible, none, odd and sparse ones") {
   const scratch::Directory directory;
   for (const std::size_t size : {0u, 1u, 511u, 513u, 1000u})

@@ -177,6 +177,11 @@ TEST_CASE("virtio-balloon: a hostile guest") {
   }
 }
 
+TEST_CASE("virtio-balloon: InterruptStatus is exact where that is asked for") {
+  CHECK(counts_used_buffers<VirtioBalloon>({}, true));
+  CHECK(!counts_used_buffers<VirtioBalloon>({}, false));
+}
+
 TEST_CASE("virtio-balloon: on MMIO, resized, saved and restored") {
   World world;
   axvm::DeviceContext context = world.context();

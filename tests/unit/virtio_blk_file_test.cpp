@@ -183,6 +183,43 @@ TEST_CASE("virtio-blk on a file: many requests at once, each answered once and r
   }
 }
 
+TEST_CASE("virtio-blk on a file: a file that grows makes the disk grow, one that shrinks makes it shrink") {
+  const scratch::Directory directory;
+  directory.put("disk", std::string(8 * 512, 'a'));
+  FileMachine m(directory.path("disk"), {});
+  guest::Driver driver(m);
+  const auto capacity = [&] { return driver.in(0x100, 4); };
+  const auto resized = [&](off_t size) {
+    REQUIRE(::truncate(directory.name("disk").c_str(), size) == 0);
+    Holding holding(m.lock);
+    m.device->image_resized();
+  };
+  const auto read = [&](std::uint64_t sector) {
+    const std::uint16_t seen = m.used_index();
+    m.offer(0, IN, sector, {{0x4'0000, 512, true}});
+    m.kick();
+    m.wait(seen);
+    return unsigned{m.answer(0)};
+  };
+  CHECK(capacity() == 8);
+  CHECK(read(8) == 1);
+  const std::uint32_t generation = driver.in(MmioRegister::ConfigGeneration);
+  resized(8 * 512);
+  CHECK(driver.in(MmioRegister::ConfigGeneration) == generation);
+  CHECK((driver.in(MmioRegister::InterruptStatus)&virtio::interrupt::configuration_change) == 0);
+  resized(16 * 512);
+  CHECK(capacity() == 16);
+  CHECK(driver.in(MmioRegister::ConfigGeneration) == generation + 1);
+  CHECK((driver.acknowledge() & virtio::interrupt::configuration_change) != 0);
+  CHECK(read(8) == 0);
+  CHECK(m.ram.get<std::uint8_t>(0x4'0000) == 0);
+  resized(4 * 512);
+  CHECK(capacity() == 4);
+  CHECK(read(4) == 1);
+  CHECK(read(3) == 0);
+  CHECK(m.ram.get<std::uint8_t>(0x4'0000) == 'a');
+}
+
 TEST_CASE("virtio-blk on a file: resets with requests under way") {
   const scratch::Directory directory;
   FileMachine m(directory.put("disk", std::string(1 << 20, 'r')), {});

@@ -338,6 +338,13 @@ TEST_CASE("virtio-console: on MMIO, resized, saved and restored") {
   CHECK(terminal.closed == 1);
 }
 
+TEST_CASE("virtio-console: InterruptStatus is exact where that is asked for") {
+  Terminal terminal;
+  VirtioConsole::Resources resources{terminal.connection()};
+  CHECK(counts_used_buffers<VirtioConsole>({}, true, resources));
+  CHECK(!counts_used_buffers<VirtioConsole>({}, false, resources));
+}
+
 TEST_CASE("console ports: stdio takes the input from the serial port") {
   int in[2], out[2];
   REQUIRE((::pipe(in) == 0 && ::pipe(out) == 0));

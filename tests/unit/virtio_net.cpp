@@ -271,6 +271,13 @@ TEST_CASE("virtio-net: a hostile guest") {
   }
 }
 
+TEST_CASE("virtio-net: InterruptStatus is exact where that is asked for") {
+  Wire wire;
+  VirtioNet::Resources resources{wire.port(), {0x52, 0x54, 0, 1, 2, 3}};
+  CHECK(counts_used_buffers<VirtioNet>({}, true, resources));
+  CHECK(!counts_used_buffers<VirtioNet>({}, false, resources));
+}
+
 TEST_CASE("virtio-net: on MMIO; saved and restored no buffer is lost, and a queue that is stopped keeps none") {
   World world;
   Wire wire;

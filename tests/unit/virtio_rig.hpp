@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -80,6 +81,23 @@ std::vector<Ring> start(Driver<Device>& driver, Ram& ram, std::size_t queues, st
   driver.add_status(status::DRIVER_OK);
   if ((driver.in(MmioRegister::Status)&status::DRIVER_OK) == 0) throw "not started";
   return rings;
+}
+
+/// Whether the acknowledgement of a used buffer arrives at a device made with this setting, in a machine that could
+/// keep it away.
+template <class Device, class... Resources>
+bool counts_used_buffers(typename Device::Config config, bool exact, Resources&... resources) {
+  World world;
+  axvm::DeviceContext context = world.context();
+  unsigned swallowed = 0;
+  context.window_owner = &swallowed;
+  context.add_doorbell = [](void* self, axvm::DoorbellAddress const&, axvm::Callback callback) {
+    if (callback.call == nullptr) ++*static_cast<unsigned*>(self);
+    return true;
+  };
+  config.exact_interrupt_status = exact;
+  const auto device = std::make_unique<Device>(config, resources..., context);
+  return swallowed == 0;
 }
 
 }  // namespace guest

@@ -150,6 +150,12 @@ TEST_CASE("virtio-rng: on MMIO, from reset to a reset, saved and restored") {
   CHECK(device.counters.entropy.requests.value() == 1);
 }
 
+TEST_CASE("virtio-rng: InterruptStatus is exact where that is asked for") {
+  axvm::VirtioRng::Resources resources;
+  CHECK(counts_used_buffers<axvm::VirtioRng>({}, true, resources));
+  CHECK(!counts_used_buffers<axvm::VirtioRng>({}, false, resources));
+}
+
 TEST_CASE("virtio-rng: absent, it is in no machine; a host without random numbers is an error") {
   using M = axvm::Machine<axvm::Portable, axvm::Devices<axvm::Repeat<2, axvm::VirtioRng>>, axvm::Handlers<>,
                           axvm::fake::Fake>;

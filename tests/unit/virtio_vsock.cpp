@@ -586,6 +586,13 @@ TEST_CASE("virtio-vsock: a reset and a restored state end all connections, and t
   }
 }
 
+TEST_CASE("virtio-vsock: InterruptStatus is exact where that is asked for") {
+  Programs programs;
+  VirtioVsock::Resources resources{programs.hub()};
+  CHECK(counts_used_buffers<VirtioVsock>({}, true, resources));
+  CHECK(!counts_used_buffers<VirtioVsock>({}, false, resources));
+}
+
 TEST_CASE("virtio-vsock: on MMIO") {
   World world;
   Programs programs;

@@ -67,6 +67,7 @@ class BlockImage {
     void (*close)(void* self);
     int (*discard)(void* self, std::uint64_t offset, std::uint64_t size) = nullptr;
     int (*write_zeroes)(void* self, std::uint64_t offset, std::uint64_t size, bool unmap) = nullptr;
+    std::uint64_t (*size)(void* self) = nullptr;  ///< as it is now, bytes; 0: it cannot be told
   };
   /// What an image with a queue can do beside that; see the functions of the same names.
   struct Queue {
@@ -106,8 +107,15 @@ class BlockImage {
 
   /// Whether there is a disk at all.
   [[nodiscard]] bool is_open() const { return operations_ != nullptr; }
-  /// Bytes.
+  /// Bytes, as of the last time they were asked for.
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// Asks for the size again; whether it is another one than before.
+  [[nodiscard]] bool refresh_size() {
+    const std::uint64_t now = operations_ != nullptr && operations_->size != nullptr ? operations_->size(self_) : 0;
+    if (now == 0 || now == size_) return false;
+    size_ = now;
+    return true;
+  }
   [[nodiscard]] bool read_only() const { return read_only_; }
   [[nodiscard]] BlockShape const& shape() const { return shape_; }
 

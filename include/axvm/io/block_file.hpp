@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <axvm/core/result.hpp>
@@ -58,14 +59,13 @@ class BlockFile {
                                         : "make it writable, or attach it read-only");
     struct stat status{};
     if (::fstat(file->lock_.get(), &status) != 0) return failed({});
-    std::uint64_t size = static_cast<std::uint64_t>(status.st_size);
     file->is_device_ = S_ISBLK(status.st_mode);
-    if (file->is_device_) {
-      if (::ioctl(file->lock_.get(), BLKGETSIZE64, &size) != 0) return failed({});
-    } else if (!S_ISREG(status.st_mode)) {
+    if (!file->is_device_ && !S_ISREG(status.st_mode)) {
       errno = EINVAL;
       return failed(wrong_kind);
     }
+    const auto size = size_of(file->lock_.get(), file->is_device_);
+    if (!size) return failed({});
     if (::flock(file->lock_.get(), (options.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK)
       return failed("another monitor uses this image; stop it, or attach the image read-only to both");
     auto open_again = [&](int flags) {
@@ -87,7 +87,7 @@ class BlockFile {
     const int files[] = {file->descriptor_.get(), file->direct_ ? file->direct_.get() : file->descriptor_.get()};
     const int queue_error = options.queue ? file->ring_.open(queue_depth, files) : 0;
     const bool has_queue = file->ring_.is_open();
-    return BlockImage(file.release(), &operations, size, options.read_only, shape, has_queue ? &queued : nullptr,
+    return BlockImage(file.release(), &operations, *size, options.read_only, shape, has_queue ? &queued : nullptr,
                       queue_error);
   }
   [[nodiscard, gnu::cold]] static Result<BlockImage> open(Path const& path, bool read_only) {
@@ -103,6 +103,14 @@ class BlockFile {
   // So a list of segments is a list of what the kernel wants.
   static_assert(sizeof(Segment) == sizeof(iovec) && offsetof(Segment, data) == offsetof(iovec, iov_base) &&
                 offsetof(Segment, size) == offsetof(iovec, iov_len));
+
+  /// Bytes; nothing, and errno, where the host does not tell.
+  static std::optional<std::uint64_t> size_of(int descriptor, bool is_device) {
+    std::uint64_t size = 0;
+    struct stat status{};
+    if (is_device ? ::ioctl(descriptor, BLKGETSIZE64, &size) != 0 : ::fstat(descriptor, &status) != 0) return {};
+    return is_device ? size : static_cast<std::uint64_t>(status.st_size);
+  }
 
   /// Transfers all segments, in as many system calls as it takes. 0 or an errno value; the end of the file is EIO.
   static int transfer(int descriptor, Transfer call, std::uint64_t offset, std::span<const Segment> segments) {
@@ -269,6 +277,7 @@ inline constexpr BlockImage::Operations BlockFile::operations{
         [](void* self, std::uint64_t offset, std::uint64_t size, bool unmap) {
           return size == 0 ? 0 : of(self).allocate(of(self).zero_mode(unmap), offset, size);
         },
+    .size = [](void* self) { return size_of(of(self).descriptor_.get(), of(self).is_device_).value_or(0); },
 };
 
 inline constexpr BlockImage::Queue BlockFile::queued{

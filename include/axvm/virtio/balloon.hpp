@@ -26,10 +26,11 @@ class VirtioBalloon {
   static constexpr std::uint64_t page_size = virtio::BalloonCore::page_size;
 
   struct Config {
-    bool enabled = false;        ///< whether the guest has a balloon
-    std::uint64_t size = 0;      ///< how much of its memory the guest is to give, in bytes
-    bool reporting = true;       ///< what the guest frees goes back to the host by itself
-    bool deflate_on_oom = true;  ///< the guest may take memory back when it has no other
+    bool enabled = false;                 ///< whether the guest has a balloon
+    std::uint64_t size = 0;               ///< how much of its memory the guest is to give, in bytes
+    bool reporting = true;                ///< what the guest frees goes back to the host by itself
+    bool deflate_on_oom = true;           ///< the guest may take memory back when it has no other
+    bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
   /// Help, units and ranges of the settings.
   static constexpr auto fields =
@@ -40,7 +41,8 @@ class VirtioBalloon {
                                         .max = 0xffff'ffff * 4096ll,
                                         .multiple_of = page_size},
                    field<&Config::reporting>{.help = "memory that the guest frees goes back to the host"},
-                   field<&Config::deflate_on_oom>{.help = "the guest may empty the balloon when it lacks memory"});
+                   field<&Config::deflate_on_oom>{.help = "the guest may empty the balloon when it lacks memory"},
+                   field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   struct State {
     virtio::MmioState<virtio::BalloonCore::queue_sizes.size()> transport;
@@ -58,7 +60,7 @@ class VirtioBalloon {
   VirtioBalloon(Config const& config, DeviceContext& context)
       : state{.transport = {}, .balloon = {.num_pages = pages(config.size)}},
         core_(context.memory, state.balloon, config.reporting, config.deflate_on_oom, counters.balloon),
-        transport_(core_, state.transport, counters.transport, name, context) {}
+        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {}
   VirtioBalloon(VirtioBalloon const&) = delete;
   VirtioBalloon& operator=(VirtioBalloon const&) = delete;
 

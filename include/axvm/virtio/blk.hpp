@@ -92,6 +92,10 @@ class VirtioBlk {
     state.writeback = core_.writeback();
   }
 
+  /// The image may have another size now: the guest hears of it. For the program, which is told of that by whoever
+  /// changed it; under the device's lock.
+  void image_resized() { core_.resized(transport_); }
+
   /// `state` was assigned: checks it and goes on from there; queues are looked at again once the machine runs.
   void restored() {
     core_.set_writeback(state.writeback);

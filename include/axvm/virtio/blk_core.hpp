@@ -125,6 +125,16 @@ class BlkCore {
     go_on(transport);
   }
 
+  /// The image may have another size: then the disk has, and the driver is told. What is under way beyond the end of an
+  /// image that has become shorter ends in an error.
+  template <Transport T>
+  void resized(T& transport) {
+    if (!image_.refresh_size()) return;
+    engine_.resized();
+    config_.capacity = image_.size() / blk_sector_size;
+    transport.configuration_changed();
+  }
+
   /// Begins nothing new and returns when all that was under way has been answered. For a queue that is taken away, and
   /// for a machine whose state is to be saved.
   template <Transport T>
@@ -133,7 +143,10 @@ class BlkCore {
     engine_.quiesce(transport);
   }
 
-  /// Calls off what is under way, waits for what cannot be called off, and forgets all of it.
+  /// Calls off what is under way, waits for what cannot be called off, and forgets all of it. The wait has no limit,
+  /// and whoever resets the device takes part in it: what the host has begun may still write to the memory of the
+  /// request, and a driver uses that for something else as soon as the reset is done (Linux does not even ask whether
+  /// it is).
   void reset() {
     engine_.reset();
     waiting_ = 0;

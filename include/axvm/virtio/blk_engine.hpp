@@ -60,6 +60,9 @@ class BlkEngine {
     return size % blk_sector_size == 0 && range_fits(sector, size / blk_sector_size, sectors_);
   }
 
+  /// The image has another size: what is begun from now on must fit that.
+  void resized() { sectors_ = image_.size() / blk_sector_size; }
+
   // These four take one request each; there must be room. What it refers to is copied, but for the memory it moves.
 
   /// Moves the data, which fit the disk from `offset` bytes on.

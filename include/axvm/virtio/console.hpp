@@ -22,11 +22,13 @@ class VirtioConsole {
   static constexpr auto claims = axvm::claims(Mmio{.size = 0x1000}, Irq{});
 
   struct Config {
-    Path port;  ///< "stdio", "pty:PATH" or "unix:PATH"; none: there is no such console
+    Path port;                            ///< "stdio", "pty:PATH" or "unix:PATH"; none: there is no such console
+    bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
-  /// Help of the setting.
-  static constexpr auto fields = axvm::fields(field<&Config::port>{
-      .help = "console hvcN on stdio, pty:PATH (link to a pseudo-terminal) or unix:PATH (socket)"});
+  /// Help of the settings.
+  static constexpr auto fields = axvm::fields(
+      field<&Config::port>{.help = "console hvcN on stdio, pty:PATH (link to a pseudo-terminal) or unix:PATH (socket)"},
+      field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What stays open across resets.
   struct Resources {
@@ -53,11 +55,11 @@ class VirtioConsole {
     return Resources{*std::move(connection)};
   }
 
-  VirtioConsole(Config const&, Resources& resources, DeviceContext& context)
+  VirtioConsole(Config const& config, Resources& resources, DeviceContext& context)
       : core_(resources.connection, state.buffers, context.events,
               {Callback::to<&VirtioConsole::attend>(*this), Callback::to<&VirtioConsole::give_up>(*this)},
               counters.console),
-        transport_(core_, state.transport, counters.transport, name, context) {}
+        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {}
   VirtioConsole(VirtioConsole const&) = delete;
   VirtioConsole& operator=(VirtioConsole const&) = delete;
   /// What the guest wrote last is not lost when the machine ends: a reader that is slow gets up to a second for it.

@@ -46,13 +46,15 @@ class VirtioNet {
   static constexpr auto claims = axvm::claims(Mmio{.size = 0x1000}, Irq{});
 
   struct Config {
-    Text<15> tap;  ///< the host's interface; none: there is no such device
-    Text<17> mac;  ///< the guest's address; none: made of the interface's name
+    Text<15> tap;                         ///< the host's interface; none: there is no such device
+    Text<17> mac;                         ///< the guest's address; none: made of the interface's name
+    bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
   /// Help of the settings.
   static constexpr auto fields =
       axvm::fields(field<&Config::tap>{.help = "TAP interface of the host; none: no such network interface"},
-                   field<&Config::mac>{.help = "the guest's address, 52:54:00:12:34:56; none: made of the TAP's name"});
+                   field<&Config::mac>{.help = "the guest's address, 52:54:00:12:34:56; none: made of the TAP's name"},
+                   field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What stays open across resets.
   struct Resources {
@@ -90,10 +92,10 @@ class VirtioNet {
     return Resources{*std::move(port), mac};
   }
 
-  VirtioNet(Config const&, Resources& resources, DeviceContext& context)
+  VirtioNet(Config const& config, Resources& resources, DeviceContext& context)
       : core_(resources.port, resources.mac, state.held, context.events, Callback::to<&VirtioNet::attend>(*this),
               counters.net),
-        transport_(core_, state.transport, counters.transport, name, context) {}
+        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {}
   VirtioNet(VirtioNet const&) = delete;
   VirtioNet& operator=(VirtioNet const&) = delete;
 

@@ -20,11 +20,13 @@ class VirtioRng {
   static constexpr auto claims = axvm::claims(Mmio{.size = 0x1000}, Irq{});
 
   struct Config {
-    bool enabled = true;  ///< false: the guest has no such device
+    bool enabled = true;                  ///< false: the guest has no such device
+    bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
-  /// Help of the setting.
+  /// Help of the settings.
   static constexpr auto fields =
-      axvm::fields(field<&Config::enabled>{.help = "whether the guest gets random numbers of the host (/dev/hwrng)"});
+      axvm::fields(field<&Config::enabled>{.help = "whether the guest gets random numbers of the host (/dev/hwrng)"},
+                   field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What stays open across resets.
   struct Resources {
@@ -48,8 +50,9 @@ class VirtioRng {
     return Resources{*source};
   }
 
-  VirtioRng(Config const&, Resources& resources, DeviceContext& context)
-      : core_(resources.source, counters.entropy), transport_(core_, state, counters.transport, name, context) {}
+  VirtioRng(Config const& config, Resources& resources, DeviceContext& context)
+      : core_(resources.source, counters.entropy),
+        transport_(core_, state, counters.transport, name, context, config.exact_interrupt_status) {}
 
   void read(MmioAccess& access) { transport_.read(access); }
   void write(MmioAccess const& access) { transport_.write(access); }

@@ -26,13 +26,15 @@ class VirtioVsock {
   struct Config {
     Path path;              ///< of the socket that programs of the host connect to; none: there is no such device
     std::uint32_t cid = 3;  ///< the guest's address, 3 to 4294967294
+    bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
-  /// Help and range of the settings.
+  /// Help and ranges of the settings.
   static constexpr auto fields = axvm::fields(
       field<&Config::path>{.help = "socket for programs of the host that talk to the guest; none: no vsock",
                            .unit = "file"},
       field<&Config::cid>{
-          .help = "the guest's vsock address (CID)", .min = virtio::vsock_first_guest_cid, .max = 0xffff'fffe});
+          .help = "the guest's vsock address (CID)", .min = virtio::vsock_first_guest_cid, .max = 0xffff'fffe},
+      field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What stays open across resets.
   struct Resources {
@@ -58,7 +60,7 @@ class VirtioVsock {
 
   VirtioVsock(Config const& config, Resources& resources, DeviceContext& context)
       : core_(resources.hub, config.cid, context.events, Callback::to<&VirtioVsock::attend>(*this), counters.sockets),
-        transport_(core_, state, counters.transport, name, context) {}
+        transport_(core_, state, counters.transport, name, context, config.exact_interrupt_status) {}
   VirtioVsock(VirtioVsock const&) = delete;
   VirtioVsock& operator=(VirtioVsock const&) = delete;
 

@@ -1,0 +1,225 @@
+"""Reads of a disk: requests a second with one and with many under way, MB a second in sequence, and what a request costs
+in exits and in processor time. xv2_vmm beside QEMU's microvm with its fastest options, by two of its ways to read, on
+the same image, interleaved, in one run, medians of several; then each once in the lab whose clock counts instructions.
+
+Beside it stands the floor: what the guest's kernel takes for a request of a disk that does nothing (null_blk), and what
+the kernel beneath takes to wake a thread and be woken, and to read a block of a file that it has in memory."""
+
+import argparse
+import sys
+
+from axvm_bench import guests, monitors
+from axvm_bench.lab import Lab, add_flags, medians_of
+from axvm_bench.report import RESULTS, Report
+from axvm_bench.table import median, number, ratio
+
+OURS, PEERS, FLOOR = "xv2_vmm", {"QEMU, io_uring": "io_uring", "QEMU, threads": "threads"}, "floor"
+SEQUENCE = 0  # as a depth
+BLOCK, LARGE = 4096, 256 * 1024
+GOALS = {1: 25_000, 16: 10_000}  # instructions a request, or twice the floor
+USER_EXITS = ["io_exits", "mmio_exits"]
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="bench/virtio", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--requests", type=int, default=4000, metavar="N", help="of 4 KiB, with one under way; with many twice as many (default 4000)")
+    parser.add_argument("--patience", type=int, default=300, metavar="SECONDS", help="for a monitor where instructions are counted (default 300)")
+    parser.add_argument("--only", choices=["clock", "instructions"], help="one of the two halves")
+    add_flags(parser, 3)
+    arguments = parser.parse_args(argv)
+    if arguments.quick:
+        arguments.runs, arguments.requests = 1, 300
+    return arguments
+
+
+def parts_of(arguments, depth, sequence):
+    """What the guest does: (disk, depth) and how many requests. The first of them warms everything up."""
+    few, many = arguments.requests, 2 * arguments.requests
+    parts = {("vda", 1): few, ("vda", depth): many, ("nullb0", 1): few, ("nullb0", depth): many}
+    if sequence:
+        parts["vda", SEQUENCE] = max(few // 20, 8)
+    return parts
+
+
+def name_of(part, count):
+    return f"{part[0]}:{part[1]}:{count}"
+
+
+def starts_of(lab, parts):
+    xv2, kernel = lab.xv2_vmm(), lab.kernel()
+    files = lab.modules("cloud", "virtio_mmio", "virtio_blk", "null_blk")
+    modules = [(file, "nr_devices=1 queue_mode=2 irqmode=0 gb=1" if "null_blk" in file else "") for file in files]
+    initrd = guests.initrd(lab.program("guest_disk.cpp"), RESULTS / "disk.cpio", modules)
+    names = ["vda:1:200", "empty", *(name_of(part, count) for part, count in parts.items())]
+    what = {"memory": "256M", "append": f"quiet cryptomgr.notests AXVM_PARTS={','.join(names)}"}
+    starts = {OURS: monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--disk", "@IMAGE@"])}
+    for who, engine in PEERS.items():
+        drive = f"file=@IMAGE@,if=none,id=disk,format=raw,aio={engine}"
+        more = ["-global", "virtio-mmio.force-legacy=off", "-object", "iothread,id=thread", "-drive", drive,
+                "-device", "virtio-blk-device,drive=disk,iothread=thread"]  # fmt: skip
+        starts[who] = monitors.qemu_microvm(kernel, initrd, **what, more=more)
+    return starts
+
+
+def job_of(lab, starts, floor, requests):
+    modules = lab.modules("generic", "brd", "ext4")
+    job = {"name": "virtio", "timeout": 240, "image": {"bytes": 64 << 20, "modules": modules}, "starts": []}
+    job["starts"].append({"key": FLOOR, "watch": "program", "command": [str(floor), "@IMAGE@", str(requests)]})
+    return job | {"starts": job["starts"] + [{"key": who, "watch": "disk", "command": command} for who, command in starts.items()]}
+
+
+class Seen:
+    """The runs of one start."""
+
+    def __init__(self, runs, parts):
+        self.runs, self.parts = runs, parts
+        self.error = next((run["error"] for run in runs if "error" in run), None)
+
+    def each(self, part, value):
+        """The median of a figure of a part's runs, by its number of requests."""
+        name = name_of(part, self.parts[part])
+        found = [value(run["parts"][name], run["parts"].get("empty")) for run in self.runs if name in run.get("parts", {})]
+        return median(one / self.parts[part] for one in found if one is not None)
+
+    def time(self, part):
+        return self.each(part, lambda did, _: did["ns"])
+
+    def cpu(self, part):
+        return self.each(part, lambda did, empty: did["cpu"] - empty["cpu"] if empty else None)
+
+    def exits(self, part, names):
+        """Without those that being measured costs itself, which vary by some ten: of few requests not even the first
+        decimal is certain."""
+
+        def count(did, empty):
+            if not empty or not did["counted"] or not empty["counted"]:
+                return None
+            return max(0, sum(did["counted"][name] - empty["counted"][name] for name in names))
+
+        return self.each(part, count)
+
+
+class Floor:
+    """What no monitor can do without."""
+
+    def __init__(self, runs, seen):
+        self.runs, self.seen = runs, seen
+
+    def host(self, name):
+        return median(run["figures"].get(name) for run in self.runs if "figures" in run)
+
+    def guest(self, depth):
+        return median(one.time(("nullb0", depth)) for one in self.seen.values())
+
+    def request(self, depth):
+        """With one request under way each takes a thread's waking and the guest's; of many, a batch does."""
+        figures = [self.guest(depth), self.host("pread"), self.host("ping-pong")]
+        return None if None in figures else sum(figures[: 3 if depth == 1 else 2])
+
+
+def floor_table(report, floor, depth, unit, scale, digits):
+    rows = [[f"a request of the guest's null_blk, {under_way} under way", number(floor.guest(under_way) and floor.guest(under_way) / scale, digits)] for under_way in (1, depth)]
+    rows += [[what, number(floor.host(name) and floor.host(name) / scale, digits)] for name, what in
+             {"pread": "one pread of 4 KiB that are in memory", "ping-pong": "an eventfd there and back between two threads"}.items()]  # fmt: skip
+    rows += [[f"together, {under_way} under way", number(floor.request(under_way) and floor.request(under_way) / scale, digits)] for under_way in (1, depth)]
+    report.table(f"The floor of a request, {unit} (of many under way, a batch shares the waking)", ["what", unit], rows)
+
+
+def best_peer(seen, part):
+    return min((time for who in PEERS if who in seen and (time := seen[who].time(part)) is not None), default=None)
+
+
+def rates_table(report, seen, depth):
+    rows = []
+    for under_way in (1, depth):
+        part = ("vda", under_way)
+        best = best_peer(seen, part)
+        for who, one in seen.items():
+            if (time := one.time(part)) is None:
+                continue
+            exits, cpu = one.exits(part, USER_EXITS), one.cpu(part)
+            rows.append([under_way, who, number(1e9 / time), ratio(best, time), number(exits, 2), number(one.exits(part, ["exits"]), 2),
+                         number(None if cpu is None else cpu / 1e3, 1)])  # fmt: skip
+    head = ["under way", "monitor", "requests/s", "to the best of QEMU's", "exits to the monitor", "exits", "processor time, us"]
+    report.table("Reads of 4 KiB at random; exits and time are of a request", head, rows)
+
+
+def sequence_table(report, seen):
+    part = ("vda", SEQUENCE)
+    best = best_peer(seen, part)
+    rows = [[who, number(LARGE * 1e3 / time, 0), ratio(best, time)] for who, one in seen.items() if (time := one.time(part)) is not None]
+    report.table("Reads of 256 KiB in sequence", ["monitor", "MB/s", "to the best of QEMU's"], rows)
+
+
+def instructions_table(report, seen, floor, depth):
+    rows = []
+    for under_way in (1, depth):
+        part, least = ("vda", under_way), floor.request(under_way)
+        goal = None if least is None else max(GOALS[under_way], 2 * least)
+        for who, one in seen.items():
+            if (time := one.time(part)) is not None:
+                rows.append([under_way, who, number(time), number(least), ratio(time, least), number(goal), ratio(best_peer(seen, part), time)])
+    head = ["under way", "monitor", "instructions a request", "floor", "to the floor", "goal", "the best of QEMU's to it"]
+    report.table("Reads of 4 KiB at random, instructions of the lab's machine a request; the goal is 25,000 and 10,000, or twice the floor where that is more", head, rows)
+
+
+def run_apart(lab, starts, arguments, job):
+    """Each start in a lab of its own, again where it hangs: where instructions are counted runs are equal, and there is
+    nothing to be in turns with."""
+    lab.runs = 1
+    results = {"runs": {}}
+    for who in starts:
+        for attempt in range(1, 4):
+            seen = lab.run(job | {"starts": [one for one in job["starts"] if one["key"] in (FLOOR, who)]}, seconds=arguments.patience)
+            if seen is not None:
+                break
+            print(f"bench/virtio: {who}: no end within {arguments.patience} s, attempt {attempt} of 3", file=sys.stderr, flush=True)
+        results["runs"] |= seen["runs"] if seen is not None else {who: [{"error": "the lab hung three times"}]}
+        results["host"] = seen["host"] if seen is not None else results.get("host")
+    return results
+
+
+def measure(arguments, depth, icount):
+    lab = Lab("virtio", arguments, icount=icount)
+    parts = parts_of(arguments, depth, sequence=not icount)
+    starts = starts_of(lab, parts)
+    job = job_of(lab, starts, lab.program("host_floor.cpp"), arguments.requests)
+    results = run_apart(lab, starts, arguments, job) if icount else lab.run(job)
+    seen = {who: Seen(results["runs"][who], parts) for who in starts}
+    return results, seen, Floor(results["runs"].get(FLOOR, []), seen)
+
+
+def tell_failures(report, seen):
+    if failed := [f"{who}: {one.error}" for who, one in seen.items() if one.error]:
+        report.text("Not all runs came to their end:\n\n" + "\n".join(f"- {line}" for line in failed))
+
+
+def main(argv=None):
+    arguments = parse(argv)
+    report, measured, failed = Report("virtio", "Disks"), {}, False
+    if arguments.only != "instructions":
+        results, seen, floor = measure(arguments, 32, icount=False)
+        measured["clock"] = results
+        host = results["host"]
+        where = ("In the lab, on one emulated processor: times are an emulator's and say nothing but as ratios within this run."
+                 if host["lab"] else f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
+        report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom -device virtio-blk-device` with an "
+                    f"iothread and `aio=io_uring` or `aio=threads`. An image of 64 MiB that the host has in memory, on ext4; the "
+                    f"guest reads past its own cache (O_DIRECT). {medians_of(seen)}")  # fmt: skip
+        floor_table(report, floor, 32, "us", 1e3, 1)
+        rates_table(report, seen, 32)
+        sequence_table(report, seen)
+        tell_failures(report, seen)
+        failed |= seen[OURS].error is not None
+    if arguments.only != "clock" and not arguments.host:
+        results, seen, floor = measure(arguments, 16, icount=True)
+        measured["instructions"] = results
+        report.text("In the lab whose clock counts instructions: the guest's, the monitor's and those of the kernels of both. They "
+                    "repeat, so each monitor ran once.")  # fmt: skip
+        floor_table(report, floor, 16, "instructions", 1, 0)
+        instructions_table(report, seen, floor, 16)
+        tell_failures(report, seen)
+        failed |= seen[OURS].error is not None
+    if not arguments.quick:
+        report.save(measured)
+    return 1 if failed else 0

@@ -1,0 +1,16 @@
+#!/bin/bash
+# A few requests of a disk are measured, in the lab, and the floor; all monitors have figures, and a request of ours costs
+# its guest hardly an exit to the monitor (boot.exits has them exactly).
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
+output=$(timeout --foreground -k 5 400 bench/virtio --quick --only clock --lab --no-install </dev/null)
+# rows PATTERN: how many rows of a table match
+rows() { grep -cE -- "$1" <<<"$output" || true; }
+figure='[0-9][0-9,.]*'
+if (($(rows "^\\| .*(null_blk|pread|eventfd|together).* \\| $figure +\\|$") != 6)) ||
+  (($(rows "^\\| (1|32) +\\| (xv2_vmm|QEMU, (io_uring|threads)) +(\\| $figure +){5}\\|$") != 6)) ||
+  (($(rows "^\\| (1|32) +\\| xv2_vmm +(\\| $figure +){2}\\| 0\\.[0-4][0-9] ") != 2)) ||
+  (($(rows "^\\| (xv2_vmm|QEMU, (io_uring|threads)) +(\\| $figure +){2}\\|$") != 3)); then
+  printf 'not what was expected:\n%s\n' "$output"
+  exit 1
+fi
