@@ -50,7 +50,6 @@ def starts_of(lab, quick):
     starts[f"{OURS}, without entropy and balloon"] = ours(*off)
     for what, more in {"a disk": ["--disk", str(disk)], "eight disks": 8 * ["--disk", str(disk) + ",ro"],
                        "a disk of four queues": ["--disk", str(disk), "--blk0.queues", "4"],
-                       "a second console": ["--console0.port", "pty:/tmp/axvm-bench.pty"],
                        "a vsock": ["--vsock0.path", "/tmp/axvm-bench.vsock"]}.items():  # fmt: skip
         starts[f"{OURS}, {what}"] = ours(*more)
     starts[f"{PEER}, 1 vCPU"] = monitors.qemu_microvm(tiny, memory="128M")

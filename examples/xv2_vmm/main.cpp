@@ -193,7 +193,7 @@ void tell_exits(Xv2& machine, Xv2::Config const& config) {
   });
 }
 
-int run(Xv2::Config config, xv2::Options const& options) {
+int run(Xv2::Config& config, xv2::Options const& options) {
   std::optional<xv2::StateFile> state_file;
   if (!options.save_state.empty()) {
     auto opened = xv2::StateFile::open(options.save_state);
