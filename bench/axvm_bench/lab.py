@@ -7,6 +7,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -52,10 +53,10 @@ def medians_of(seen):
 class Lab:
     """Gets what a bench needs, with the functions of the tests, and runs observe.py there."""
 
-    def __init__(self, name, arguments, memory="2G", icount=False):
+    def __init__(self, name, arguments, memory="2G", icount=False, host=False):
         self.name, self.memory, self.icount = name, memory, icount
         self.runs, self.minutes = arguments.runs, arguments.minutes
-        self.where = ["--lab"] if arguments.lab or icount else ["--host"] if arguments.host else []
+        self.where = ["--lab"] if arguments.lab or icount else ["--host"] if arguments.host or host else []
         RESULTS.mkdir(parents=True, exist_ok=True)
         self.no_install = ["--no-install"] if arguments.no_install else []
         self._shell('need_packages "$@" "${packages_build[@]}" "${packages_lab[@]}"', *self.no_install)
@@ -84,11 +85,43 @@ class Lab:
         script = 'mapfile -t kernel < <(fetch_kernel "$1"); shift; module_files "${kernel[1]}" "$@"'
         return self._shell(script, flavour, *names).split()
 
-    def program(self, source):
-        """One of our own C++ files, compiled and statically linked: the same on every machine that has a kernel."""
-        program = RESULTS / pathlib.Path(source).stem
-        flags = ["-std=c++23", "-O2", "-static", "-s", "-Wall", "-Wextra"]
-        subprocess.run(["g++", *flags, "-o", str(program), str(HERE / source)], check=True)
+    def unpacked(self, kernel):
+        """The ELF kernel inside a bzImage ([linux/boot] payload_offset, payload_length)."""
+        image = pathlib.Path(kernel).read_bytes()
+        offset, length = struct.unpack_from("<II", image, 0x248)
+        begin = ((image[0x1F1] or 4) + 1) * 512 + offset
+        payload = image[begin : begin + length]
+        tools = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zX": "xz", b"\x1f\x8b": "gzip"}
+        tool = next((tool for magic, tool in tools.items() if payload.startswith(magic)), None)
+        if tool is None:
+            sys.exit(f"bench/{self.name}: {kernel} is packed in a way that is not known here")
+        self.need({"xz": "xz-utils"}.get(tool, tool))
+        # What follows the stream, its size or padding, makes the tools complain when all is there.
+        done = subprocess.run([tool, "-dc"], input=payload[:-4] if tool == "lz4" else payload, capture_output=True)
+        if not done.stdout.startswith(b"\x7fELF"):
+            sys.exit(f"bench/{self.name}: {tool} does not unpack {kernel}: {done.stderr.decode(errors='replace')}")
+        to = RESULTS / "vmlinux"
+        to.write_bytes(done.stdout)
+        return str(to)
+
+    def need(self, *packages):
+        """Packages that this bench needs beside those of all."""
+        self._shell('need_packages "$@"', *self.no_install, *packages)
+
+    def program(self, source, name=None, flags=()):
+        """One of our own C++ files, compiled and statically linked: the same on every machine that has a kernel. Not
+        again where nothing that it is made of has changed."""
+        program = RESULTS / (name or pathlib.Path(source).stem)
+        command = ["g++", "-std=c++23", "-O2", "-static", "-s", "-Wall", "-Wextra", f"-I{ROOT}/include", *flags]
+        command += ["-MMD", "-MF", f"{program}.d", "-o", str(program), str(HERE / source)]
+        made, said = pathlib.Path(f"{program}.d"), pathlib.Path(f"{program}.command")
+        if program.exists() and made.exists() and said.exists() and said.read_text() == shlex.join(command):
+            files = [pathlib.Path(file) for file in made.read_text().replace("\\\n", " ").split()[1:]]
+            if all(file.exists() and file.stat().st_mtime <= program.stat().st_mtime for file in files):
+                return program
+        print(f"bench/{self.name}: compiling {program.name}", file=sys.stderr, flush=True)
+        subprocess.run(command, check=True)
+        said.write_text(shlex.join(command))
         return program
 
     def run(self, job, seconds=None):

@@ -3,12 +3,16 @@
 FOLDER/results.json. It runs beside the monitors, in the lab or on this machine, and needs nothing but Python.
 
 A job has "name", "runs", "timeout" (seconds, of one start), "seconds" (of all; what is seen by then is what there is),
-"files" (all that monitors read) and "starts", each with "key", "watch" and "command":
+"files" (all that monitors read), "cold" (whether the first run is one like the others) and "starts", each with "key",
+"watch" and "command":
   "watch": "phases"   the guest is bench/axvm_bench/guest_work.cpp; KVM's counters are read around its work, and around
                       "idle" seconds after it
   "watch": "disk"     the guest is bench/axvm_bench/guest_disk.cpp; KVM's counters and the process's time are read around
                       each of its parts
   "watch": "program"  it prints lines of a name and a number
+  "watch": "marks"    the guest is bench/axvm_bench/exit_guest.S; nanoseconds of the monitor's processor time
+                      between the bytes that it writes
+  "watch": "memory"   the memory of the monitor when the guest has written its first byte and halted
   "watch": "start"    until the guest writes its first byte to the serial port; times by the kernel's trace
 A job with "image" has a disk image: "bytes" of it, of which each 4 KiB begin with their number, on a file system of its
 own in the lab, whose kernel has the "modules" for that, and beside the results on this machine. In commands @IMAGE@
@@ -145,6 +149,18 @@ def counters(pid):
     return {}
 
 
+def all_counters(pid):
+    """All that KVM counted for a process's machine and that is not 0; empty without the right to see it."""
+    seen = {}
+    for path in glob.glob(f"{DEBUG}/kvm/{pid}-*/*"):
+        try:
+            with open(path, encoding="ascii") as file:
+                seen[os.path.basename(path)] = int(file.read())
+        except (OSError, ValueError):
+            pass  # a folder, or a table
+    return {name: count for name, count in seen.items() if count != 0}
+
+
 def watch_phases(one, deadline):
     """What a guest did at work and idle: nanoseconds, of work by its own clock, and what KVM counted meanwhile."""
     monitor = start(one["command"], deadline)
@@ -177,6 +193,35 @@ def idle(pid, seconds):
 def counted_since(before, pid):
     after = counters(pid)
     return {key: after[key] - before[key] for key in before if key in after}
+
+
+# ---- bytes of a guest ----------------------------------------------------------------------------------------------
+
+
+def processor_time(pid):
+    """Nanoseconds that a process has computed so far, all its threads together; None when it has ended."""
+    try:
+        return time.clock_gettime_ns(~pid << 3 | 2)  # its CPU clock, as clock_getcpuclockid() makes it
+    except OSError:
+        return None
+
+
+def watch_marks(one, deadline):
+    """Nanoseconds of processor time from each byte that the guest writes to the next one, in rounds that begin with S,
+    until it writes X. Whatever else the machine does, and whoever reads the bytes, is not in them."""
+    monitor = start(one["command"], deadline)
+    times, text = [], b""
+    try:
+        while not text.endswith(b"X") and monitor.wait_for_output():
+            times += [processor_time(monitor.pid)] * len(monitor.pending)
+            text, monitor.pending = text + monitor.pending, b""
+    finally:
+        said = monitor.end()
+    if not text.endswith(b"X"):
+        return {"error": last_line(said) or "the guest ended early"}
+    length = one["kinds"] + 1
+    rounds = [times[i : i + length] for i in range(0, len(times) - 1, length)]
+    return {"rounds": [[end - begin for begin, end in zip(marks, marks[1:])] for marks in rounds if None not in marks]}
 
 
 # ---- the kernel's trace --------------------------------------------------------------------------------------------
@@ -213,8 +258,9 @@ class Trace:
             self.write(f"events/{event}/enable", "1")
         self.write("tracing_on", "1")
 
-    def end(self):
-        """Nanoseconds between the events, of those that were seen."""
+    def end(self, more=None):
+        """Nanoseconds from the first event to the others, of those that were seen, and to `more`, clock readings by
+        name."""
         self.write("tracing_on", "0")
         for event in self.EVENTS:
             self.write(f"events/{event}/enable", "0")
@@ -223,6 +269,7 @@ class Trace:
             for line in file:
                 if found := re.search(r" (\d+)\.(\d+): (sched_process_exec|kvm_entry|kvm_pio):", line):
                     first.setdefault(found[3], int(found[1]) * 10**9 + int(found[2].ljust(9, "0")))
+        first |= more or {}
         begin = first.get("sched_process_exec")
         return {name: at - begin for name, at in first.items() if begin is not None and at > begin}
 
@@ -252,24 +299,55 @@ def memory_of(pid):
     return seen
 
 
+def parts_of(pid):
+    """KiB of a process's memory by mapping, (resident, anonymous); without the guest's."""
+    parts = {}
+    with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
+        name = None
+        for line in file:
+            key, *rest = line.split()
+            if "-" in key and ":" not in key:
+                low, high = (int(number, 16) for number in key.split("-"))
+                place = os.path.basename(rest[4]) if len(rest) > 4 else "other"
+                name = None if high - low >= LEAST_GUEST else f"{place} {rest[0]}"
+            elif name and key in ("Rss:", "Anonymous:"):
+                parts.setdefault(name, [0, 0])[key == "Anonymous:"] += int(rest[0])
+    return {name: both for name, both in parts.items() if both[0] != 0}
+
+
+def watch_memory(one, deadline):
+    """The memory of the monitor when its guest has written its first byte, and has had a moment to halt."""
+    monitor = start(one["command"], deadline)
+    memory = None
+    try:
+        if monitor.wait_for_output():
+            time.sleep(0.2)  # nothing tells when a guest has halted; and nothing more happens then
+            memory = memory_of(monitor.pid) | {"parts": parts_of(monitor.pid)}
+    finally:
+        said = monitor.end()
+    return {"memory": memory} if memory else {"error": last_line(said) or "the guest wrote nothing"}
+
+
 def watch_start(one, deadline, trace):
     """Nanoseconds from exec to the guest's first instruction and to its first byte, and the memory at that time or, with
     "until", at that line."""
     monitor = start(one["command"], deadline, trace.begin)
-    memory = None
+    memory, counted, at = None, {}, {}
     try:
         if "until" in one:
             up = monitor.line_after(one["until"]) is not None
         else:
             up = monitor.wait_for_output()
         if up:
+            at = {"until": time.monotonic_ns()}
+            counted = all_counters(monitor.pid)
             memory = memory_of(monitor.pid)
     finally:
-        times = trace.end()
+        times = trace.end(at)
         said = monitor.end()
     if memory is None:
         return {"error": last_line(said) or "the guest wrote nothing"}
-    return {"times": times, "memory": memory}
+    return {"times": times, "memory": memory, "counted": counted}
 
 
 # ---- disks ---------------------------------------------------------------------------------------------------------
@@ -374,6 +452,7 @@ def main():
     job["starts"] = [one for one in job["starts"] if one.get("processors", 1) <= processors]
     if os.environ.get("AXVM_LAB") == "1":
         set_stage(job["files"])
+        os.environ["XDG_CACHE_HOME"] = "/tmp"  # which the stage has, too: for kernels that are unpacked once
     if "image" in job:
         image = make_image(folder, job)
         for one in job["starts"]:
@@ -381,7 +460,7 @@ def main():
     trace = Trace() if any(one["watch"] == "start" for one in job["starts"]) else None
     results = {"host": facts(), "runs": {one["key"]: [] for one in job["starts"]}}
     # The first run of each program reads it from the disk: that is not what is measured.
-    warm = {one["command"][0]: one for one in job["starts"]} if trace else {}
+    warm = {one["command"][0]: one for one in job["starts"]} if trace and not job.get("cold") else {}
     for one in warm.values():
         watch_start(one, time.monotonic() + job["timeout"], trace)
     for run in range(job["runs"]):
@@ -390,8 +469,10 @@ def main():
             print(f"bench/{job['name']}: run {run + 1} of {job['runs']}: {one['key']}", file=sys.stderr, flush=True)
             deadline = time.monotonic() + job["timeout"]
             try:
-                watch = {"phases": watch_phases, "disk": watch_disk, "program": watch_program}.get(one["watch"])
-                seen = watch(one, deadline) if watch else watch_start(one, deadline, trace)
+                watch = {"start": lambda: watch_start(one, deadline, trace), "marks": lambda: watch_marks(one, deadline),
+                         "memory": lambda: watch_memory(one, deadline), "disk": lambda: watch_disk(one, deadline),
+                         "program": lambda: watch_program(one, deadline)}  # fmt: skip
+                seen = watch.get(one["watch"], lambda: watch_phases(one, deadline))()
             except Late:
                 seen = {"error": f"not done within {job['timeout']} s"}
             if "error" in seen:

@@ -1,5 +1,7 @@
 // Boots a stock Linux on the Xv2 machine: what a complete monitor looks like on top of the framework.
 
+#include <malloc.h>
+
 #include <csignal>
 #include <cstdio>
 #include <optional>
@@ -202,7 +204,7 @@ void tell_exits(Xv2& machine, Xv2::Config const& config) {
   });
 }
 
-int run(Xv2::Config config, xv2::Options const& options) {
+int run(Xv2::Config& config, xv2::Options const& options) {
   std::optional<xv2::StateFile> state_file;
   if (!options.save_state.empty()) {
     auto opened = xv2::StateFile::open(options.save_state);
@@ -217,7 +219,7 @@ int run(Xv2::Config config, xv2::Options const& options) {
     if (severity != axvm::Severity::Info || *static_cast<unsigned const*>(verbose) > 0) say(severity, message);
   };
   unsigned verbose = options.verbose;
-  const auto placement = plan(config, options);
+  auto placement = plan(config, options);
   if (!placement) return fail(placement.error());
   if (*placement)
     for (auto const& warning : (*placement)->warnings) say(axvm::Severity::Warning, warning);
@@ -229,6 +231,7 @@ int run(Xv2::Config config, xv2::Options const& options) {
   if (!machine) return fail(machine.error());
   if (*placement)
     if (auto placed = machine->place(**placement); !placed) return fail(placed.error());
+  placement->reset();  // the machine has its own, and this one is large
 
   const axvm::Path cache = axvm::kernel_cache_directory();
   auto linux_boot =
@@ -254,6 +257,7 @@ int run(Xv2::Config config, xv2::Options const& options) {
     terminal.emplace(STDIN_FILENO);
   if (axvm::RawTerminal::active())
     host.console.on_leave = {&*machine, [](void* self) { static_cast<Xv2*>(self)->stop(); }};
+  ::malloc_trim(0);  // what settings and files took for a moment need not stay for as long as the guest runs
   const auto end = machine->run();
   signals.unwatch();
   terminal.reset();

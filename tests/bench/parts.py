@@ -10,7 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 ROOT, XV2_VMM = pathlib.Path(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, str(ROOT / "bench"))
-from axvm_bench import guests, monitors, observe, report, scale, startup, table, virtio  # noqa: E402
+from axvm_bench import check, exit, guests, monitors, observe, report, scale, startup, svg, table, virtio  # noqa: E402
 
 
 class Tables(unittest.TestCase):
@@ -81,6 +81,23 @@ class Figures(unittest.TestCase):
 
     def test_sizes(self):
         self.assertEqual([startup.bytes_of(size) for size in ("4096", "1K", "2M", "1T")], [4096, 1 << 10, 2 << 20, 1 << 40])
+
+    def test_the_gate_allows_five_percent(self):
+        self.assertEqual(check.over({"a": 105}, {"a": 100}), [])
+        self.assertEqual(len(check.over({"a": 106, "b": 1}, {"a": 100})), 2)  # too many, and one without a budget
+
+    def test_exits_are_told_over_the_floor(self):
+        seen = {"bare loop": [10] * 4, "axvm, 1 device": [50] * 4, "axvm, 32 devices, the last": [60, 60, 70, 60]}
+        self.assertTrue(exit.verdict(seen)[1])
+        self.assertIn("20 more", exit.verdict(seen)[0])
+        seen["axvm, 32 devices, the last"][0] = 71
+        self.assertFalse(exit.verdict(seen)[1])
+
+    def test_plots_are_whole(self):
+        drawn = svg.bars("A & B", [("floor", 1), ("x < y", 2.5)])
+        self.assertEqual(drawn.count("<rect"), 2)
+        self.assertIn("A &amp; B", drawn)
+        self.assertTrue(drawn.startswith("<svg") and drawn.endswith("</svg>\n"))
 
 
 class Requests(unittest.TestCase):

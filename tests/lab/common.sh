@@ -13,7 +13,7 @@ export PATH=$PATH:/usr/sbin:/sbin # depmod, mkfs.ext4 and debugfs live there, an
 packages_build=(g++ cmake ninja-build ccache libboost1.81-dev libcli11-dev libtomlplusplus-dev zlib1g-dev
   liblzma-dev liblz4-dev libzstd-dev doctest-dev python3)
 packages_test=(clang-19 libclang-rt-19-dev clang-format-19 clang-tidy-19 acpica-tools librsvg2-bin binutils
-  cpuid)
+  cpuid valgrind)
 packages_lab=(qemu-system-x86 busybox-static cpio kmod e2fsprogs xz-utils zstd)
 
 # die [-STATUS] MESSAGE: one line, then the end

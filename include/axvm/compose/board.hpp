@@ -7,8 +7,8 @@
 #include <utility>
 
 #include <boost/hana/at.hpp>
+#include <boost/hana/basic_tuple.hpp>
 #include <boost/hana/for_each.hpp>
-#include <boost/hana/tuple.hpp>
 
 #include <axvm/compose/cell.hpp>
 #include <axvm/compose/composition.hpp>
@@ -28,7 +28,8 @@ template <class Lock, class List>
 struct CellTuple;
 template <class Lock, class... Ds>
 struct CellTuple<Lock, Devices<Ds...>> {
-  using Type = boost::hana::tuple<Cell<Ds, Lock>...>;
+  // Not hana::tuple, which clears all of it first: the pages of devices that are absent would then be there.
+  using Type = boost::hana::basic_tuple<Cell<Ds, Lock>...>;
 };
 }  // namespace detail
 
@@ -56,39 +57,16 @@ class Board {
   }
 
   /// Carries out a port exit: every item of a string instruction in order. What no device claims reads all-ones.
-  void io(IoExit const& exit, UnclaimedCounters& unclaimed) {
-    if (exit.count == 1) [[likely]] {
-      std::uint32_t value;
-      std::memcpy(&value, exit.data, sizeof value);
-      PioAccess access{0, exit.width, value & static_cast<std::uint32_t>(all_ones(exit.width))};
-      if (exit.is_write) {
-        if (!reach<ClaimKind::Pio, true>(exit.port, access)) [[unlikely]]
-          split<ClaimKind::Pio, true>(exit.port, access, unclaimed);
-        return;
-      }
-      access.value = ~0u;
-      if (!reach<ClaimKind::Pio, false>(exit.port, access)) [[unlikely]]
-        split<ClaimKind::Pio, false>(exit.port, access, unclaimed);
-      std::memcpy(exit.data, &access.value, sizeof access.value);
-      return;
-    }
-    string_io(exit, unclaimed);
+  /// Inlined, as mmio() is: there is one run loop, and what an exit brought need not pass through memory.
+  [[gnu::always_inline]] void io(IoExit const& exit, UnclaimedCounters& unclaimed) {
+    if (exit.count != 1) [[unlikely]]
+      return string_io(exit.port, exit.width, exit.is_write, exit.count, exit.data, unclaimed);
+    access_one<ClaimKind::Pio, PioAccess>(exit.port, exit, unclaimed);
   }
 
   /// Carries out an MMIO exit. What no device claims reads all-ones.
-  void mmio(MmioExit const& exit, UnclaimedCounters& unclaimed) {
-    std::uint64_t value;
-    std::memcpy(&value, exit.data, sizeof value);
-    MmioAccess access{0, exit.width, value & all_ones(exit.width)};
-    if (exit.is_write) {
-      if (!reach<ClaimKind::Mmio, true>(exit.address, access)) [[unlikely]]
-        split<ClaimKind::Mmio, true>(exit.address, access, unclaimed);
-      return;
-    }
-    access.value = ~0ull;
-    if (!reach<ClaimKind::Mmio, false>(exit.address, access)) [[unlikely]]
-      split<ClaimKind::Mmio, false>(exit.address, access, unclaimed);
-    std::memcpy(exit.data, &access.value, sizeof access.value);
+  [[gnu::always_inline]] void mmio(MmioExit const& exit, UnclaimedCounters& unclaimed) {
+    access_one<ClaimKind::Mmio, MmioAccess>(exit.address, exit, unclaimed);
   }
 
  private:
@@ -98,51 +76,96 @@ class Board {
   /// The widest access there is to a window of this kind, in bytes.
   static constexpr std::uint64_t widest(ClaimKind kind) { return kind == ClaimKind::Pio ? 4 : 8; }
 
-  template <ClaimKind Kind, bool IsWrite, class Access>
-  [[gnu::always_inline]] bool reach(std::uint64_t address, Access& access) {
-    return search<Kind, IsWrite, 0, windows<Kind>.size()>(address, access);
+  /// Searches compare distances from here: constants that fit into an instruction, wherever the windows are.
+  template <ClaimKind Kind>
+  static constexpr std::uint64_t origin = windows<Kind>.size() == 0 ? 0 : windows<Kind>.data()->base;
+
+  /// One access of a device's width, to whoever claims it.
+  template <ClaimKind Kind, class Access, class Exit>
+  [[gnu::always_inline]] void access_one(std::uint64_t address, Exit const& exit, UnclaimedCounters& unclaimed) {
+    using Value = decltype(Access::value);
+    Access access{0, exit.width, ~Value{0}};
+    if (exit.is_write) {
+      std::memcpy(&access.value, exit.data, sizeof(Value));
+      access.value &= ~Value{0} >> (-8u * exit.width & (8 * sizeof(Value) - 1));  // the width, without a branch
+      if (!reach<Kind, true>(address, access)) [[unlikely]]
+        (void)reach_any<Kind, true>(address, access, unclaimed);
+      return;
+    }
+    if (!reach<Kind, false>(address, access)) [[unlikely]]
+      access.value = reach_any<Kind, false>(address, access, unclaimed);
+    std::memcpy(exit.data, &access.value, sizeof(Value));
   }
 
+  template <ClaimKind Kind, bool IsWrite, class Access>
+  [[gnu::always_inline]] bool reach(std::uint64_t address, Access& access) {
+    return search<Kind, IsWrite, 0, windows<Kind>.size()>(address - origin<Kind>, access);
+  }
+
+  /// `distance` is from the origin; below it, it wraps to one that is beyond all windows.
   template <ClaimKind Kind, bool IsWrite, std::size_t Low, std::size_t High, class Access>
-  [[gnu::always_inline]] bool search(std::uint64_t address, Access& access) {
+  [[gnu::always_inline]] bool search(std::uint64_t distance, Access& access) {
     if constexpr (Low == High) {
       return false;
     } else if constexpr (High - Low > 1) {
       constexpr std::size_t middle = Low + (High - Low) / 2;
-      if (address < windows<Kind>[middle].base) return search<Kind, IsWrite, Low, middle>(address, access);
-      return search<Kind, IsWrite, middle, High>(address, access);
+      if (distance < windows<Kind>[middle].base - origin<Kind>)
+        return search<Kind, IsWrite, Low, middle>(distance, access);
+      return search<Kind, IsWrite, middle, High>(distance, access);
     } else {
       constexpr DispatchWindow window = windows<Kind>[Low];
-      const std::uint64_t offset = address - window.base;  // wraps to a large value below the base
+      constexpr std::uint64_t begin = window.base - origin<Kind>;
       if constexpr (window.size < widest(Kind))
         if (access.width > window.size) return false;
-      if (offset > window.size - access.width) return false;
-      access.offset = static_cast<decltype(access.offset)>(offset);
-      cell<window.device>().template access<window.claim, IsWrite>(access);
+      // The search has led past where each window begins. Only the last one is asked about distances that wrapped.
+      if constexpr (High == windows<Kind>.size()) {
+        if (distance > begin + window.size - access.width) return false;
+      } else {
+        if (distance + access.width > begin + window.size) return false;
+      }
+      // A copy: where a device's function is inlined nothing of the access needs an address then.
+      Access own{static_cast<decltype(access.offset)>(distance - begin), access.width, access.value};
+      cell<window.device>().template access<window.claim, IsWrite>(own);
+      if constexpr (!IsWrite) access.value = own.value;
       return true;
     }
   }
 
-  /// An access that does not lie wholly within one window is made of its bytes, each to whoever claims it.
+  /// Any access: as one if it lies within a window, else made of its bytes, each to whoever claims it; returns what is
+  /// read.
   template <ClaimKind Kind, bool IsWrite, class Access>
-  [[gnu::noinline, gnu::cold]] void split(std::uint64_t address, Access& access, UnclaimedCounters& unclaimed) {
-    bool missed = access.width == 1;
-    for (unsigned i = 0; access.width > 1 && i < access.width; ++i) {
-      Access byte{0, 1, IsWrite ? (access.value >> 8 * i & 0xff) : 0xff};
-      if (!reach<Kind, IsWrite>(address + i, byte)) missed = true;
-      using Value = decltype(access.value);
-      if constexpr (!IsWrite) access.value = (access.value & ~(Value{0xff} << 8 * i)) | (byte.value & 0xff) << 8 * i;
+  [[gnu::noinline, gnu::cold]] auto reach_any(std::uint64_t address, Access access, UnclaimedCounters& unclaimed) {
+    using Value = decltype(access.value);
+    std::uint8_t width = access.width;
+    bool missed = false;
+    for (unsigned i = 0; i < access.width;) {
+      const auto ones = static_cast<Value>(all_ones(width));
+      Access part{0, width, IsWrite ? access.value >> 8 * i & ones : ones};
+      if (!reach<Kind, IsWrite>(address + i, part)) {
+        if (width != 1) {
+          width = 1;
+          continue;
+        }
+        missed = true;
+      }
+      if constexpr (!IsWrite) access.value = (access.value & ~(ones << 8 * i)) | (part.value & ones) << 8 * i;
+      i += width;
     }
     if (missed) (Kind == ClaimKind::Pio ? unclaimed.ports : unclaimed.mmio).add();
+    return access.value;
   }
 
-  [[gnu::noinline, gnu::cold]] void string_io(IoExit const& exit, UnclaimedCounters& unclaimed) {
-    for (std::uint32_t i = 0; i < exit.count; ++i) {
-      alignas(8) std::byte item[8]{};
-      std::byte* data = exit.data + std::size_t{i} * exit.width;
-      std::memcpy(item, data, exit.width);
-      io({exit.port, exit.width, exit.is_write, 1, item}, unclaimed);
-      if (!exit.is_write) std::memcpy(data, item, exit.width);
+  [[gnu::noinline, gnu::cold]] void string_io(std::uint16_t port, std::uint8_t width, bool is_write,
+                                              std::uint32_t count, std::byte* data, UnclaimedCounters& unclaimed) {
+    for (; count != 0; --count, data += width) {
+      PioAccess item{0, width, 0};
+      if (is_write) {
+        std::memcpy(&item.value, data, width);
+        (void)reach_any<ClaimKind::Pio, true>(port, item, unclaimed);
+      } else {
+        item.value = reach_any<ClaimKind::Pio, false>(port, item, unclaimed);
+        std::memcpy(data, &item.value, width);
+      }
     }
   }
 

@@ -78,6 +78,9 @@ class Cell {
   using Resources = typename detail::ResourcesOf<D>::Type;
   using LockType = std::conditional_t<HasOwnLocking<D>, NoLock, Lock>;
 
+  /// Written out: with one that the compiler makes the room for the device would be cleared first.
+  Cell() {}
+
   typename D::Config config{};
 
   /// Whether the configuration wants the device at all.
@@ -126,7 +129,7 @@ class Cell {
 
   /// One access to the device's claim `N`, under its lock. An absent device leaves a read all-ones.
   template <std::size_t N, bool IsWrite, class Access>
-  void access(Access& access) {
+  [[gnu::always_inline]] void access(Access& access) {
     if constexpr (HasPresence<D>)
       if (!device_.is_full()) return;
     using Window = decltype(detail::claim_type<N>(D::claims));
