@@ -14,10 +14,12 @@
 #include <axvm/host/host.hpp>
 #include <axvm/hv/hypervisor.hpp>
 #include <axvm/hv/kvm/kvm.hpp>
-#include <axvm/io/io.hpp>
+#include <axvm/io/event_loop.hpp>
+#include <axvm/io/system_host.hpp>
 #include <axvm/machine/acpi_tables.hpp>
 #include <axvm/machine/device_windows.hpp>
 #include <axvm/machine/kept_loader.hpp>
+#include <axvm/machine/machine_host.hpp>
 #include <axvm/machine/machine_memory.hpp>
 #include <axvm/machine/machine_place.hpp>
 #include <axvm/machine/processors.hpp>
@@ -36,16 +38,19 @@ class MachineBody {
   using Vm = typename H::Vm;
   using Vcpu = typename Vm::Vcpu;
 
-  MachineBody(Config const& config, std::optional<Host> host, H hypervisor, Log log)
+  MachineBody(Config const& config, Host const& host, H hypervisor, Log log)
       : config_(config),
+        host_(host),
         hypervisor_(std::move(hypervisor)),
         log_(log),
         windows_(log),
-        counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {
-    if (host) host_ = *host;
-    else host_ = own_host_.emplace().host();
-  }
+        counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {}
   ~MachineBody() { tear_down(); }
+
+  /// The system, for a machine that got no host.
+  [[nodiscard]] SystemHost& system() { return own_host_; }
+  /// The host that the devices use, in place of the one given.
+  void use(Host const& host) { host_ = host; }
 
   /// Everything that can fail for reasons the user can mend, all of it reported at once.
   [[gnu::cold]] Result<> prepare() {
@@ -356,7 +361,7 @@ class MachineBody {
   }
 
   Config config_;
-  std::optional<SystemHost> own_host_;
+  SystemHost own_host_;
   Host host_;
   H hypervisor_;
   CpuidTable supported_cpuid_;  ///< asked for once: it is the same after every reset
