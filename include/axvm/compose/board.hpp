@@ -63,12 +63,12 @@ class Board {
       PioAccess access{0, exit.width, value & static_cast<std::uint32_t>(all_ones(exit.width))};
       if (exit.is_write) {
         if (!reach<ClaimKind::Pio, true>(exit.port, access)) [[unlikely]]
-          split<ClaimKind::Pio, true>(exit.port, access, unclaimed);
+          split(exit, unclaimed);
         return;
       }
       access.value = ~0u;
       if (!reach<ClaimKind::Pio, false>(exit.port, access)) [[unlikely]]
-        split<ClaimKind::Pio, false>(exit.port, access, unclaimed);
+        return split(exit, unclaimed);
       std::memcpy(exit.data, &access.value, sizeof access.value);
       return;
     }
@@ -82,12 +82,12 @@ class Board {
     MmioAccess access{0, exit.width, value & all_ones(exit.width)};
     if (exit.is_write) {
       if (!reach<ClaimKind::Mmio, true>(exit.address, access)) [[unlikely]]
-        split<ClaimKind::Mmio, true>(exit.address, access, unclaimed);
+        split(exit, unclaimed);
       return;
     }
     access.value = ~0ull;
     if (!reach<ClaimKind::Mmio, false>(exit.address, access)) [[unlikely]]
-      split<ClaimKind::Mmio, false>(exit.address, access, unclaimed);
+      return split(exit, unclaimed);
     std::memcpy(exit.data, &access.value, sizeof access.value);
   }
 
@@ -123,17 +123,33 @@ class Board {
     }
   }
 
-  /// An access that does not lie wholly within one window is made of its bytes, each to whoever claims it.
-  template <ClaimKind Kind, bool IsWrite, class Access>
-  [[gnu::noinline, gnu::cold]] void split(std::uint64_t address, Access& access, UnclaimedCounters& unclaimed) {
-    bool missed = access.width == 1;
-    for (unsigned i = 0; access.width > 1 && i < access.width; ++i) {
-      Access byte{0, 1, IsWrite ? (access.value >> 8 * i & 0xff) : 0xff};
-      if (!reach<Kind, IsWrite>(address + i, byte)) missed = true;
-      using Value = decltype(access.value);
-      if constexpr (!IsWrite) access.value = (access.value & ~(Value{0xff} << 8 * i)) | (byte.value & 0xff) << 8 * i;
+  /// An access that does not lie wholly within one window is made of its bytes, each to whoever claims it: accesses of
+  /// their own, so that the search, which stands in the program wherever it is made, is in it once for each direction.
+  [[gnu::noinline, gnu::cold]] void split(IoExit const& exit, UnclaimedCounters& unclaimed) {
+    split(exit.width, exit.is_write, exit.data, unclaimed.ports, [&](unsigned i, std::byte* item) {
+      if (exit.port + i > 0xffff) return false;
+      UnclaimedCounters missed;
+      io({static_cast<std::uint16_t>(exit.port + i), 1, exit.is_write, 1, item}, missed);
+      return missed.ports.value() == 0;
+    });
+  }
+  [[gnu::noinline, gnu::cold]] void split(MmioExit const& exit, UnclaimedCounters& unclaimed) {
+    split(exit.width, exit.is_write, exit.data, unclaimed.mmio, [&](unsigned i, std::byte* item) {
+      UnclaimedCounters missed;
+      mmio({exit.address + i, 1, exit.is_write, item}, missed);
+      return missed.mmio.value() == 0;
+    });
+  }
+  template <class ByteAccess>
+  void split(unsigned width, bool is_write, std::byte* data, Counter& unclaimed, ByteAccess access) {
+    bool missed = width == 1;
+    if (missed && !is_write) data[0] = std::byte{0xff};
+    for (unsigned i = 0; width > 1 && i < width; ++i) {
+      alignas(8) std::byte item[8]{is_write ? data[i] : std::byte{0xff}};
+      if (!access(i, item)) missed = true;
+      if (!is_write) data[i] = item[0];
     }
-    if (missed) (Kind == ClaimKind::Pio ? unclaimed.ports : unclaimed.mmio).add();
+    if (missed) unclaimed.add();
   }
 
   [[gnu::noinline, gnu::cold]] void string_io(IoExit const& exit, UnclaimedCounters& unclaimed) {

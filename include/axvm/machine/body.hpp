@@ -96,7 +96,7 @@ class MachineBody {
     return build();
   }
 
-  Result<End> run() {
+  [[gnu::cold]] Result<End> run() {
     for (;;) {
       if (auto entered = enter(MachineState::Running); !entered) return std::unexpected(entered.error());
       auto ran = loop_.start();
@@ -133,7 +133,7 @@ class MachineBody {
     processors_.kick(config_.kick_signal);
   }
 
-  void press_power_button() {
+  [[gnu::cold]] void press_power_button() {
     if constexpr (constexpr std::size_t index = index_of<AcpiPower, 0>(typename Composed::List{});
                   index < Composed::List::count) {
       auto& cell = board_.template cell<index>();
@@ -153,7 +153,7 @@ class MachineBody {
   [[nodiscard]] HandlerObjects<HandlerList>& handlers() { return handlers_; }
 
  private:
-  Result<> enter(MachineState next) {
+  [[gnu::cold]] Result<> enter(MachineState next) {
     const MachineState now = state();
     if (!may_follow(now, next))
       return failure(ErrorCode::InvalidState, text<1023>("make a machine ", name_of(next), " that is ", name_of(now)),
@@ -161,11 +161,11 @@ class MachineBody {
     state_.store(next, std::memory_order_release);
     return {};
   }
-  void enter_or_fail(MachineState next) {
+  [[gnu::cold]] void enter_or_fail(MachineState next) {
     if (!enter(next)) state_.store(MachineState::Failed, std::memory_order_release);
   }
 
-  Result<> check_host() {
+  [[gnu::cold]] Result<> check_host() {
     const HostReport report = host_report<Profile>(detect_host());
     if (const auto lacks = report.missing_optional(); !lacks.empty())
       log_(Severity::Info, text<1023>("this host lacks, and the profile ", Profile::name, " does without: ", lacks));
@@ -181,7 +181,7 @@ class MachineBody {
   /// Without interrupt controllers there is no start-up interrupt, by which the first processor starts the others.
   static constexpr unsigned most_vcpus = Composed::has_interrupts ? Profile::max_vcpus : 1;
 
-  Result<> check_vcpus() {
+  [[gnu::cold]] Result<> check_vcpus() {
     if (config_.vcpus >= 1 && config_.vcpus <= most_vcpus) return {};
     return failure(
         ErrorCode::OutOfRange,
@@ -207,7 +207,7 @@ class MachineBody {
     return built;
   }
 
-  Result<> build_parts() {
+  [[gnu::cold]] Result<> build_parts() {
     if (auto renewed = memory_.renew(stop_requested_, place_); !renewed) return renewed;
     if (stop_requested_) request_.store(Action::Stop);
     const VmPlan plan{.interrupts = Composed::has_interrupts,
@@ -239,22 +239,24 @@ class MachineBody {
     }(offload, typename Composed::List{});
   }
 
-  Result<> build_devices() {
+  [[gnu::cold]] Result<> build_devices() {
     Result<> result;
     windows_.begin(*vm_, loop_);
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
-      if (!result || Composed::offloaded[I] || !cell.wanted()) return;
-      DeviceContext context;
-      result = connect_device(I, claims_of<Composed, I>, context);
-      if (!result) return;
-      cell.build(context);
-      result = windows_.result();
+      if constexpr (!Composed::offloaded[I]) {
+        DeviceContext context;
+        if (!cell.wanted() || !connect_device(I, claims_of<Composed, I>, context, result)) return;
+        cell.build(context);
+        result = windows_.result();
+      }
     });
     return result;
   }
 
-  /// Everything that device `index` gets to work with.
-  Result<> connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context) {
+  /// Gives device `index` everything to work with; not if `result` is an error already, or becomes one.
+  [[gnu::cold]] bool connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context,
+                                    Result<>& result) {
+    if (!result) return false;
     window_owners_[index] = {.events = &owners_[index], .claims = claims};
     windows_.connect(context, window_owners_[index]);
     context.memory = memory();
@@ -265,13 +267,16 @@ class MachineBody {
     for (Claim const& claim : claims) {
       if (claim.kind != ClaimKind::Irq) continue;
       auto connected = vm_->connect(claim);
-      if (!connected) return std::unexpected(connected.error());
+      if (!connected) {
+        result = std::unexpected(connected.error());
+        return false;
+      }
       context.lines[line++] = *connected;
     }
-    return {};
+    return true;
   }
 
-  Result<> build_vcpus() {
+  [[gnu::cold]] Result<> build_vcpus() {
     const MachineTopology topology(config_.vcpus, place_.plan());
     for (unsigned index = 0; index < config_.vcpus; ++index) {
       auto vcpu = vm_->create_vcpu(index, topology.get().apic_id(index));
@@ -285,7 +290,7 @@ class MachineBody {
     return {};
   }
 
-  Result<> load_guest() {
+  [[gnu::cold]] Result<> load_guest() {
     boot::Context context{.memory = memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
     if constexpr (Profile::platform == Platform::Pc) {
       const MachineTopology topology(config_.vcpus, place_.plan());
