@@ -24,8 +24,8 @@ class Entrance {
 
   static bool present(Config const& config) { return !config.plate.empty(); }
 
-  static axvm::Result<Resources> open(Config const& config, axvm::Host const& host) {
-    auto plate = host.image(config.plate, true);
+  static axvm::Result<Resources> open(Config const& config, axvm::HostWith<axvm::HostPart::Images> const& host) {
+    auto plate = host.image(config.plate, {.read_only = true});
     if (!plate) return std::unexpected(plate.error());
     if (plate->size() == 0)
       return axvm::failure(axvm::ErrorCode::BadImage,

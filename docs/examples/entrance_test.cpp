@@ -37,7 +37,7 @@ TEST_CASE("windows have names, and what is open stays open") {
   SystemHost host;
   const fake::Fake guest({fake::store(button, 1), fake::store(button, 7), fake::load(button), fake::in(plate),
                           fake::in(plate), fake::out(plate, 0), fake::in(plate)});
-  auto machine = M::create(config, host.host(), guest);
+  auto machine = M::create(config, host, guest);
   REQUIRE(machine);
   for (int life = 0; life < 2; ++life) {
     REQUIRE(machine->load(nothing));
@@ -61,7 +61,7 @@ TEST_CASE("everything that cannot be opened is reported together, before anythin
   config.of<Entrance>().plate = "no-such-plate";
   config.of<Entrance, 1>().plate = "no-such-plate-either";
   SystemHost host;
-  auto machine = M::create(config, host.host(), fake::Fake());
+  auto machine = M::create(config, host, fake::Fake());
   REQUIRE(!machine);
   const std::string said = describe(machine.error());
   CHECK(said.find("2 problems") != said.npos);
@@ -74,7 +74,7 @@ TEST_CASE("the guest is told of it, and of it only when it is there") {
   M::Config config{.memory = 1_MiB};
   config.of<Entrance>().plate = "plate.txt";
   SystemHost host;
-  auto machine = M::create(config, host.host(), fake::Fake());
+  auto machine = M::create(config, host, fake::Fake());
   REQUIRE(machine->load(nothing));
   constexpr AddressMap map = Portable::address_map;
   const std::byte* tables = machine->memory().at(map.acpi_tables, map.acpi_tables_size);

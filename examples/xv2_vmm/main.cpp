@@ -12,6 +12,11 @@
 #include <axvm/bind/toml.hpp>
 #include <axvm/bind/unpack.hpp>
 #include <axvm/observe/observe.hpp>
+#include <axvm/virtio_balloon.hpp>
+#include <axvm/virtio_console.hpp>
+#include <axvm/virtio_net.hpp>
+#include <axvm/virtio_rng.hpp>
+#include <axvm/virtio_vsock.hpp>
 
 #include "options.hpp"
 #include "placement.hpp"
@@ -227,7 +232,7 @@ int run(Xv2::Config& config, xv2::Options const& options) {
     say(axvm::Severity::Warning, "--cpu-use=dedicated needs a host CPU for every virtual CPU: they share CPUs instead");
     config.cpu_use = axvm::CpuUse::shared;
   }
-  auto machine = Xv2::create(config, host.host(), {&verbose, log});
+  auto machine = Xv2::create(config, host, {&verbose, log});
   if (!machine) return fail(machine.error());
   if (*placement)
     if (auto placed = machine->place(**placement); !placed) return fail(placed.error());

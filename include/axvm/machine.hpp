@@ -52,24 +52,26 @@ class Machine {
   }
 
   /// Checks the settings and the host, opens what the devices need (all errors are reported together) and reserves the
-  /// guest's memory. `host` is where devices get consoles and disks from; without one the machine uses this process's
-  /// standard input and output and its files.
+  /// guest's memory. `host` is where devices get consoles and disks from, a SystemHost or a Host; without one the
+  /// machine uses this process's standard input and output and its files.
   [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config = {}) {
+    static_assert(machine_with<typename MachineHost<List>::Lack>);
     auto hypervisor = H::open();
     if (!hypervisor) return std::unexpected(hypervisor.error());
-    return create(config, {}, std::move(*hypervisor));
+    auto body = std::make_unique<Body>(config, Host{}, std::move(*hypervisor), Log{});
+    body->use(MachineHost<List>::host_of(body->system()));
+    return prepared(std::move(body));
   }
-  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config, Host const& host, Log log = {}) {
+  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config, MachineHost<List> const& host,
+                                                         Log log = {}) {
     auto hypervisor = H::open();
     if (!hypervisor) return std::unexpected(hypervisor.error());
     return create(config, host, std::move(*hypervisor), log);
   }
   /// The same on a hypervisor that is already open.
-  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config, std::optional<Host> host, H hypervisor,
-                                                         Log log = {}) {
-    auto body = std::make_unique<Body>(config, host, std::move(hypervisor), log);
-    if (auto ready = body->prepare(); !ready) return std::unexpected(ready.error());
-    return Machine(std::move(body));
+  [[nodiscard, gnu::cold]] static Result<Machine> create(Config const& config, MachineHost<List> const& host,
+                                                         H hypervisor, Log log = {}) {
+    return prepared(std::make_unique<Body>(config, host.get(), std::move(hypervisor), log));
   }
 
   /// Ties the machine to host CPUs and memory nodes as planned (axvm/placement/placement.hpp makes plans), and shows
@@ -135,6 +137,11 @@ class Machine {
 
  private:
   explicit Machine(std::unique_ptr<Body> body) : body_(std::move(body)) {}
+
+  [[gnu::cold]] static Result<Machine> prepared(std::unique_ptr<Body> body) {
+    if (auto ready = body->prepare(); !ready) return std::unexpected(ready.error());
+    return Machine(std::move(body));
+  }
 
   std::unique_ptr<Body> body_;
 };

@@ -31,9 +31,9 @@ constexpr BlockImage::Operations LyingHost::image_operations{
     .close = [](void* self) { delete &of(self); },
 };
 constexpr Host::Operations LyingHost::operations{
-    .console = [](void* self) { return static_cast<LyingHost*>(self)->system.host().console(); },
-    .image = [](void* self, Path const& path, ImageOptions const& options) -> Result<BlockImage> {
-      auto image = static_cast<LyingHost*>(self)->system.host().image(path, options);
+    .console = [](void* self) -> Result<CharacterPort> { return static_cast<LyingHost*>(self)->system.console.port(); },
+    .image = [](void*, Path const& path, ImageOptions const& options) -> Result<BlockImage> {
+      auto image = BlockFile::open(path, options);
       if (!image) return image;
       const std::uint64_t size = image->size();
       return BlockImage(new Image{*std::move(image)}, &image_operations, size, options.read_only);
@@ -53,8 +53,8 @@ int main(int argc, char** argv) {
   config.of<VirtioBlk>().path = std::string_view(argv[4]);
   config.of<VirtioBlk, 1>().path = std::string_view(argv[5]);
   LyingHost liar;
-  const Host host = std::string_view(argv[1]) == "lying" ? Host(&liar, &LyingHost::operations) : liar.system.host();
-  auto machine = Xv2::create(config, host);
+  auto machine = std::string_view(argv[1]) == "lying" ? Xv2::create(config, Host(&liar, &LyingHost::operations))
+                                                      : Xv2::create(config, liar.system);
   if (!machine) return fail(machine.error());
   auto linux_boot = LinuxBoot::open({.kernel = std::string_view(argv[2]),
                                      .initrd = std::string_view(argv[3]),

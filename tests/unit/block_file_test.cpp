@@ -304,10 +304,10 @@ TEST_CASE("block file: one monitor writes, or several read") {
 TEST_CASE("block file: through the host as devices see it") {
   const scratch::Directory directory;
   SystemHost system;
-  auto image = system.host().image(directory.put("disk", pattern(1024)), true);
+  auto image = system.host<HostPart::Images>().image(directory.put("disk", pattern(1024)), true);
   REQUIRE(image);
   CHECK(image->size() == 1024);
-  CHECK(system.host().image(directory.path("none"), true).error().code == ErrorCode::NotFound);
+  CHECK(system.host<HostPart::Images>().image(directory.path("none"), true).error().code == ErrorCode::NotFound);
 }
 
 TEST_CASE("block file: without a queue where none is asked for, or none is allowed") {

@@ -237,7 +237,7 @@ TEST_CASE("all settings that are wrong are reported together") {
   config.of<VirtioBlk>().path = "/does/not/exist";
   config.of<VirtioBlk, 1>().path = "/does/not/exist/either";
   SystemHost host;
-  auto machine = M::create(config, host.host(), fake::Fake());
+  auto machine = M::create(config, host, fake::Fake());
   REQUIRE(!machine);
   const std::string said = describe(machine.error());
   for (const char* part :

@@ -7,6 +7,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/virtio_balloon.hpp>
 
 #include "virtio_rig.hpp"
 

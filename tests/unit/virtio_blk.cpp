@@ -394,7 +394,7 @@ TEST_CASE("virtio-blk: opening") {
   REQUIRE_FALSE(missing);
   CHECK(missing.error().code == axvm::ErrorCode::NotFound);
   CHECK(missing.error().operation.view().find("missing.img") != std::string_view::npos);
-  auto no_host = axvm::VirtioBlk::open({.path = "a.img"}, {});
+  auto no_host = axvm::VirtioBlk::open({.path = "a.img"}, axvm::Host{});
   REQUIRE_FALSE(no_host);
   CHECK(no_host.error().operation.view().find("a.img") != std::string_view::npos);
   std::string long_path(2000, 'p');

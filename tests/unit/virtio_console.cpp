@@ -10,6 +10,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/virtio_console.hpp>
 
 #include "scratch.hpp"
 #include "virtio_rig.hpp"
@@ -380,7 +381,7 @@ TEST_CASE("console ports: a pseudo-terminal") {
   axvm::SystemHost system;
   const axvm::Path link = directory.path("tty");
   const axvm::Path where = axvm::text<1023>("pty:", link);
-  auto connection = system.host().characters(where);
+  auto connection = system.host<axvm::HostPart::Characters>().characters(where);
   REQUIRE(connection);
   std::array<std::byte, 64> bytes;
   CHECK(connection->size() == TerminalSize{80, 24});
@@ -405,7 +406,7 @@ TEST_CASE("console ports: a pseudo-terminal") {
   CHECK(full);
   CHECK(connection->port().input() != connection->port().output());
 
-  auto second = system.host().characters(where);
+  auto second = system.host<axvm::HostPart::Characters>().characters(where);
   REQUIRE_FALSE(second);
   CHECK(second.error().hint.view().find("remove it") != std::string_view::npos);
   *connection = {};
@@ -417,7 +418,7 @@ TEST_CASE("console ports: a socket") {
   axvm::SystemHost system;
   const axvm::Path path = directory.path("socket");
   const axvm::Path where = axvm::text<1023>("unix:", path);
-  auto connection = system.host().characters(where);
+  auto connection = system.host<axvm::HostPart::Characters>().characters(where);
   REQUIRE(connection);
   struct stat status{};
   REQUIRE(::stat(path.c_str(), &status) == 0);
@@ -451,7 +452,7 @@ TEST_CASE("console ports: a socket") {
   CHECK(port.read(bytes) == 0);
   CHECK(write("dropped") == 7);
 
-  auto again = system.host().characters(where);
+  auto again = system.host<axvm::HostPart::Characters>().characters(where);
   REQUIRE_FALSE(again);
   *connection = {};
   CHECK(::access(path.c_str(), F_OK) != 0);
@@ -463,16 +464,16 @@ TEST_CASE("console ports: a socket") {
     const axvm::Descriptor stale(::socket(AF_UNIX, SOCK_STREAM, 0));
     REQUIRE(::bind(stale.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
   }
-  CHECK(system.host().characters(where));
+  CHECK(system.host<axvm::HostPart::Characters>().characters(where));
   std::ofstream(path.c_str()) << "a file";
-  CHECK_FALSE(system.host().characters(where));
+  CHECK_FALSE(system.host<axvm::HostPart::Characters>().characters(where));
   CHECK(::access(path.c_str(), F_OK) == 0);
 }
 
 TEST_CASE("console ports: what is wrong") {
   axvm::SystemHost system;
   for (char const* where : {"tty", "pty:", "unix:", "pty:/nowhere/link", "unix:/nowhere/socket", "stdio2"}) {
-    auto refused = system.host().characters(where);
+    auto refused = system.host<axvm::HostPart::Characters>().characters(where);
     CHECK_FALSE(refused);
     if (!refused) CHECK_FALSE(refused.error().hint.empty());
   }
@@ -488,7 +489,7 @@ TEST_CASE("virtio-console: in a machine beside the serial port") {
   M::Config config;
   config.of<VirtioConsole, 1>().port = axvm::text<1023>("unix:", path);
   axvm::SystemHost system;
-  auto machine = M::create(config, system.host(), axvm::fake::Fake{});
+  auto machine = M::create(config, system, axvm::fake::Fake{});
   REQUIRE(machine);
   constexpr std::uint8_t halt[] = {0xf4};
   REQUIRE(machine->load(axvm::FlatCode{halt}));

@@ -17,6 +17,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/virtio_net.hpp>
 
 #include "scratch.hpp"
 #include "virtio_rig.hpp"
@@ -345,7 +346,7 @@ TEST_CASE("virtio-net: a TAP that cannot be had") {
   M::Config config;
   config.of<VirtioNet>().tap = "lo";  // there is one, and it is no TAP
   axvm::SystemHost system;
-  auto refused = M::create(config, system.host(), axvm::fake::Fake{});
+  auto refused = M::create(config, system, axvm::fake::Fake{});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().operation.view().find("TAP lo") != std::string_view::npos);
   CHECK_FALSE(refused.error().hint.empty());

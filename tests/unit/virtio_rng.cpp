@@ -4,6 +4,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/virtio_rng.hpp>
 
 #include "virtio_rig.hpp"
 
@@ -166,7 +167,7 @@ TEST_CASE("virtio-rng: absent, it is in no machine; a host without random number
   REQUIRE_FALSE(without);
   CHECK(without.error().operation.view().find("random numbers") != std::string_view::npos);
   axvm::SystemHost system;
-  auto machine = M::create(config, system.host(), axvm::fake::Fake{});
+  auto machine = M::create(config, system, axvm::fake::Fake{});
   REQUIRE(machine);
   constexpr std::uint8_t halt[] = {0xf4};
   REQUIRE(machine->load(axvm::FlatCode{halt}));

@@ -8,6 +8,7 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/virtio_vsock.hpp>
 
 #include "scratch.hpp"
 #include "virtio_rig.hpp"
@@ -623,7 +624,7 @@ TEST_CASE("vsock sockets: programs connect and are connected to") {
   scratch::Directory directory;
   const axvm::Path path = directory.path("vsock");
   axvm::SystemHost system;
-  auto opened = system.host().streams(path);
+  auto opened = system.host<axvm::HostPart::Streams>().streams(path);
   REQUIRE(opened);
   StreamHub const& hub = *opened;
   std::array<StreamEvent, 4> events;
@@ -683,7 +684,7 @@ TEST_CASE("vsock sockets: programs connect and are connected to") {
   CHECK(hub.write(2, much).count == 0);
   CHECK_FALSE(hub.write(2, much).over);
 
-  CHECK_FALSE(system.host().streams(path));
+  CHECK_FALSE(system.host<axvm::HostPart::Streams>().streams(path));
   CHECK_FALSE(axvm::Host().streams(path));
   *opened = {};
   CHECK(::access(path.c_str(), F_OK) != 0);
@@ -697,7 +698,7 @@ TEST_CASE("virtio-vsock: in a machine, absent without a path") {
   M::Config config;
   config.of<VirtioVsock, 1>().path = path;
   axvm::SystemHost system;
-  auto machine = M::create(config, system.host(), axvm::fake::Fake{});
+  auto machine = M::create(config, system, axvm::fake::Fake{});
   REQUIRE(machine);
   constexpr std::uint8_t halt[] = {0xf4};
   REQUIRE(machine->load(axvm::FlatCode{halt}));

@@ -34,13 +34,13 @@ class Room {
     ::new (static_cast<void*>(&object_)) T(std::move(object));
     is_full_ = true;
   }
-  void reset() {
+  [[gnu::always_inline]] void reset() {
     if (is_full_) object_.~T();
     is_full_ = false;
   }
-  [[nodiscard]] bool is_full() const { return is_full_; }
+  [[nodiscard, gnu::always_inline]] bool is_full() const { return is_full_; }
   /// The object; the room must be full.
-  [[nodiscard]] T& object() { return object_; }
+  [[nodiscard, gnu::always_inline]] T& object() { return object_; }
 
  private:
   union {
@@ -84,7 +84,7 @@ class Cell {
   typename D::Config config{};
 
   /// Whether the configuration wants the device at all.
-  [[nodiscard]] bool wanted() const {
+  [[nodiscard, gnu::always_inline]] bool wanted() const {
     if constexpr (HasPresence<D>) return D::present(config);
     else return true;
   }
@@ -124,8 +124,8 @@ class Cell {
   }
 
   /// The device, or null when it is absent, not built, or its work is done in the kernel.
-  [[nodiscard]] D* device() { return device_.is_full() ? &device_.object() : nullptr; }
-  [[nodiscard]] LockType& lock() { return lock_; }
+  [[nodiscard, gnu::always_inline]] D* device() { return device_.is_full() ? &device_.object() : nullptr; }
+  [[nodiscard, gnu::always_inline]] LockType& lock() { return lock_; }
 
   /// One access to the device's claim `N`, under its lock. An absent device leaves a read all-ones.
   template <std::size_t N, bool IsWrite, class Access>

@@ -91,7 +91,7 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
                            .in_kernel = Composed::offloaded[I]};
   device.instance = instance_of<Composed, I>;
   if constexpr (!std::is_empty_v<typename D::Config>) {
-    device.name = device_name<D>(earlier);
+    device.name = device_name(config_name<D>.view(), earlier);
   }
   if constexpr (HasAcpi<D>)
     device.describe_acpi = [](acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <axvm/device/feature.hpp>
+#include <axvm/device/host.hpp>
 
 namespace axvm::inline v1 {
 
@@ -36,18 +37,18 @@ struct Name {
 
 /// The member that something lacks.
 enum class Lacks : std::uint8_t {
-  claims,             ///< of a device: `static constexpr auto claims = axvm::claims(...)`
-  Config,             ///< of a device: a plain struct of settings that all have defaults
-  open,               ///< of a device with Resources: `static Result<Resources> open(const Config&, const Host&)`
-  constructor,        ///< of a device: from (const Config&, DeviceContext&), Resources& between them where it has any;
-                      ///< of a handler's policy: without arguments
-  read,               ///< of a device: `void read(PioAccess&)` or `(MmioAccess&)`, with a tag for a named window; of
-                      ///< the policy for a register: `Action read(MsrExit&)`, or `write`
-  write,              ///< of a device: `void write(const PioAccess&)` or `(const MmioAccess&)`, likewise
-  name,               ///< of a profile: what people call it
-  max_vcpus,          ///< of a profile: how many processors its machines have at most
-  platform,           ///< of a profile: Platform::Bare or Platform::Pc
-  address_map,        ///< of a profile: an AddressMap
+  claims,       ///< of a device: `static constexpr auto claims = axvm::claims(...)`
+  Config,       ///< of a device: a plain struct of settings that all have defaults
+  open,         ///< of a device with Resources: `static Result<Resources> open(const Config&, const HostWith<...>&)`
+  constructor,  ///< of a device: from (const Config&, DeviceContext&), Resources& between them where it has any;
+                ///< of a handler's policy: without arguments
+  read,         ///< of a device: `void read(PioAccess&)` or `(MmioAccess&)`, with a tag for a named window; of
+                ///< the policy for a register: `Action read(MsrExit&)`, or `write`
+  write,        ///< of a device: `void write(const PioAccess&)` or `(const MmioAccess&)`, likewise
+  name,         ///< of a profile: what people call it
+  max_vcpus,    ///< of a profile: how many processors its machines have at most
+  platform,     ///< of a profile: Platform::Bare or Platform::Pc
+  address_map,  ///< of a profile: an AddressMap
   host_requirements,  ///< of a profile: a range of HostRequirement
   guest_cpuid,        ///< of a profile: `guest_cpuid(CpuidTable&, const GuestCpu&)`
   handle,             ///< of a handler's policy: `Action handle(Vcpu&)`, or `Action handle(HypercallExit&)`
@@ -131,6 +132,9 @@ struct TooManyDevices;
 /// The State of `D` has a field of type `Field` that no file can hold.
 template <class D, Name Named, class Field>
 struct NotSaveable;
+/// `D` takes `Part` of the host, and the system's is in a header that is not included.
+template <class D, HostPart Part>
+struct HostPartMissing;
 /// Nothing is wrong.
 struct NoFault;
 
@@ -187,7 +191,7 @@ constexpr bool machine_with<NotADevice<T, Lacks::Config>> __attribute__((unavail
 template <class T>
 constexpr bool machine_with<NotADevice<T, Lacks::open>> __attribute__((
     unavailable("axvm: a device with Resources (which can be moved) has 'static axvm::Result<Resources> open(const "
-                "Config&)', or with a second 'const axvm::Host&'"))) = true;
+                "Config&)', or with a second 'const axvm::HostWith<...>&'"))) = true;
 
 template <class T>
 constexpr bool machine_with<NotADevice<T, Lacks::constructor>> __attribute__((
@@ -289,5 +293,10 @@ template <class D, Name Named, class Field>
 constexpr bool machine_with<NotSaveable<D, Named, Field>> __attribute__((
     unavailable("axvm: a field of a State is a bool, an integer, an enumeration, a Text<N>, a std::array of one of "
                 "these, or an aggregate of them; what belongs to the host stays outside the State"))) = true;
+
+template <class D, HostPart Part>
+constexpr bool machine_with<HostPartMissing<D, Part>> __attribute__((unavailable(
+    "axvm: this part of the system is in a header of its own: include the one of a device that takes it, such as "
+    "axvm/virtio_net.hpp, or give create() a Host that you made"))) = true;
 
 }  // namespace axvm::inline v1

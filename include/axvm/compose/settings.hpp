@@ -50,12 +50,12 @@ inline constexpr Text<31> config_name = [] {
   else return default_config_name(type_name<D>);
 }();
 
-/// What the names of a device's settings begin with: "blk1". `earlier` are the config_names of the devices before it.
-template <class D>
-constexpr Text<47> device_name(std::span<const std::string_view> earlier) {
+/// What the names of a device's settings begin with: "blk1". `own` is its config_name, `earlier` are those of the
+/// devices before it.
+constexpr Text<47> device_name(std::string_view own, std::span<const std::string_view> earlier) {
   std::size_t instance = 0;
-  for (std::string_view name : earlier) instance += name == config_name<D>.view() ? 1 : 0;
-  return text<47>(config_name<D>, instance);
+  for (std::string_view name : earlier) instance += name == own ? 1 : 0;
+  return text<47>(own, instance);
 }
 
 /// The config_names of all devices.
@@ -70,10 +70,16 @@ constexpr std::span<const FieldNotes> notes_of_device() {
   else return notes_within<typename D::Config>();
 }
 
+/// From here on settings are of this device; their prefix.
+[[gnu::cold]] inline Text<79> begin_device(SettingSink& sink, std::string_view type, std::string_view own,
+                                           std::span<const std::string_view> earlier) {
+  sink.owner = type;
+  return text<79>(device_name(own, earlier), std::string_view(".", 1));
+}
+
 template <class D>
 void add_device_settings(SettingSink& sink, std::span<const std::string_view> earlier, typename D::Config& config) {
-  sink.owner = type_name<D>;
-  add_settings(sink, text<79>(device_name<D>(earlier), std::string_view(".", 1)), config,
+  add_settings(sink, begin_device(sink, type_name<D>, config_name<D>.view(), earlier), config,
                &default_of<typename D::Config>, notes_of_device<D>());
 }
 

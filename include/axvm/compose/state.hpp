@@ -127,7 +127,7 @@ class SavedStates {
       static constexpr auto names = detail::config_names(Devices<Ds...>{});
       [[maybe_unused]] auto one = [&]<class D, std::size_t I>() {
         if constexpr (HasState<D>)
-          visit(detail::device_name<D>(std::span(names).first(I)), boost::hana::at_c<I>(self.states_));
+          visit(detail::device_name(names[I], std::span(names).first(I)), boost::hana::at_c<I>(self.states_));
       };
       (one.template operator()<Ds, Is>(), ...);
     }(List{}, std::make_index_sequence<List::count>{});

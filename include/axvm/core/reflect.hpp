@@ -39,13 +39,13 @@ consteval std::size_t count_fields() {
 
 /// References to the fields. (One function per type: PFR's overloads for every count are slow to choose from.)
 template <class T>
-constexpr auto tie_fields(T& object) {
+[[gnu::always_inline]] constexpr auto tie_fields(T& object) {
   constexpr std::size_t count = count_fields<std::remove_const_t<T>>();
   return boost::pfr::detail::tie_as_tuple(object, boost::pfr::detail::size_t_<count>{});
 }
 
 template <std::size_t I, class T>
-constexpr auto& get_field(T& object) {
+[[gnu::always_inline]] constexpr auto& get_field(T& object) {
   return boost::pfr::detail::sequence_tuple::get<I>(tie_fields(object));
 }
 

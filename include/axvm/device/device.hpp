@@ -29,14 +29,30 @@ concept HasClaims = requires { requires detail::is_claims<std::remove_cvref_t<de
 template <class D>
 concept HasConfig = requires { typename D::Config; } && std::default_initializable<typename D::Config>;
 
-/// Opens things that can fail before anything is built: `struct Resources` and `open(config)` or `open(config, host)`.
+namespace detail {
+/// What an `open` takes of the host.
+template <class R, class C>
+constexpr HostParts parts_taken(Result<R> (*)(C const&)) {
+  return {};
+}
+template <class R, class C, HostPart... Parts>
+constexpr HostParts parts_taken(Result<R> (*)(C const&, HostWith<Parts...> const&)) {
+  return host_parts<Parts...>;
+}
+}  // namespace detail
+
+/// Opens things that can fail before anything is built: `struct Resources` and `open(config)`, or `open(config, host)`
+/// with a HostWith<...> that says what it needs of the host.
 template <class D>
 concept HasResources = requires { typename D::Resources; } && HasConfig<D> && std::movable<typename D::Resources> &&
-                       (requires(typename D::Config const& config) {
-                         { D::open(config) } -> std::same_as<Result<typename D::Resources>>;
-                       } || requires(typename D::Config const& config, Host const& host) {
-                         { D::open(config, host) } -> std::same_as<Result<typename D::Resources>>;
-                       });
+                       requires { detail::parts_taken<typename D::Resources, typename D::Config>(&D::open); };
+
+/// The parts of the host that a device takes.
+template <class D>
+[[nodiscard]] consteval HostParts host_parts_of() {
+  if constexpr (HasResources<D>) return detail::parts_taken(&D::open);
+  else return {};
+}
 
 /// Takes accesses to its unnamed port window, or to the window with the tag.
 template <class D, class... Tag>

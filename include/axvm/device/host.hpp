@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 
 #include <axvm/core/bytes.hpp>
@@ -21,8 +22,26 @@ struct ImageOptions {
   bool queue = true;       ///< with a queue, where the host has one; without it requests are carried out one by one
 };
 
-/// What a device's `open` may ask of the system the monitor runs on. The machine brings the real one; tests bring one
-/// made of memory. A small value.
+/// What a host can have for devices. A program has only those parts of the system that its machine's devices take.
+enum class HostPart : std::uint8_t { Console, Images, Entropy, Characters, Streams, Frames };
+
+/// Several parts of a host.
+struct HostParts {
+  std::uint8_t bits = 0;  ///< bit N is the part N
+
+  [[nodiscard]] constexpr bool has(HostPart part) const { return ((bits >> static_cast<unsigned>(part)) & 1) != 0; }
+  friend constexpr HostParts operator|(HostParts a, HostParts b) {
+    return {.bits = static_cast<std::uint8_t>(a.bits | b.bits)};
+  }
+};
+
+/// The parts listed.
+template <HostPart... Parts>
+inline constexpr HostParts host_parts{.bits =
+                                          static_cast<std::uint8_t>(((1U << static_cast<unsigned>(Parts)) | ... | 0U))};
+
+/// What devices may ask of the system the monitor runs on. The machine brings the real one; tests bring one made of
+/// memory. A small value.
 class Host {
  public:
   struct Operations {
@@ -80,6 +99,50 @@ class Host {
  private:
   void* self_ = nullptr;
   Operations const* operations_ = nullptr;
+};
+
+/// A host as a device's `open` takes it that needs these parts of it: `open(Config const&, HostWith<HostPart::Images>
+/// const& host)`. It has the functions of Host for these, and no others.
+template <HostPart... Parts>
+class HostWith {
+  static constexpr HostParts parts = host_parts<Parts...>;
+
+ public:
+  HostWith(Host const& host) : host_(host) {}  // NOLINT(google-explicit-constructor): fewer parts of the same
+
+  [[nodiscard]] Result<CharacterPort> console() const
+    requires(parts.has(HostPart::Console))
+  {
+    return host_.console();
+  }
+  [[nodiscard]] Result<BlockImage> image(Path const& path, ImageOptions const& options) const
+    requires(parts.has(HostPart::Images))
+  {
+    return host_.image(path, options);
+  }
+  [[nodiscard]] Result<EntropySource> entropy() const
+    requires(parts.has(HostPart::Entropy))
+  {
+    return host_.entropy();
+  }
+  [[nodiscard]] Result<CharacterConnection> characters(Path const& where) const
+    requires(parts.has(HostPart::Characters))
+  {
+    return host_.characters(where);
+  }
+  [[nodiscard]] Result<StreamHub> streams(Path const& path) const
+    requires(parts.has(HostPart::Streams))
+  {
+    return host_.streams(path);
+  }
+  [[nodiscard]] Result<FramePort> frames(std::string_view interface) const
+    requires(parts.has(HostPart::Frames))
+  {
+    return host_.frames(interface);
+  }
+
+ private:
+  Host host_;
 };
 
 }  // namespace axvm::inline v1

@@ -60,7 +60,7 @@ class Uart8250 {
   static bool present(Config const& config) { return config.enabled; }
 
   /// Connects to the program's console.
-  static Result<Resources> open(Config const&, Host const& host) {
+  static Result<Resources> open(Config const&, HostWith<HostPart::Console> const& host) {
     auto port = host.console();
     if (!port) return std::unexpected(port.error());
     return Resources{*port};

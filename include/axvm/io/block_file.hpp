@@ -22,6 +22,7 @@
 #include <axvm/io/block_shape.hpp>
 #include <axvm/io/descriptor.hpp>
 #include <axvm/io/io_uring.hpp>
+#include <axvm/io/system_part.hpp>
 
 namespace axvm::inline v1 {
 
@@ -287,6 +288,13 @@ inline constexpr BlockImage::Queue BlockFile::queued{
     .wait = [](void* self) { of(self).ring_.wait(); },
     .cancel = [](void* self) { of(self).ring_.cancel(); },
     .descriptor = [](void* self) { return of(self).ring_.descriptor(); },
+};
+
+template <>
+struct SystemPart<HostPart::Images> {
+  static constexpr void add(Host::Operations& to) {
+    to.image = [](void*, Path const& path, ImageOptions const& options) { return BlockFile::open(path, options); };
+  }
 };
 
 }  // namespace axvm::inline v1

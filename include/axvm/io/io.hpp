@@ -10,8 +10,10 @@
 #include <axvm/io/pseudo_terminal.hpp>
 #include <axvm/io/socket_console.hpp>
 #include <axvm/io/socket_hub.hpp>
+#include <axvm/io/system_characters.hpp>
 #include <axvm/io/system_entropy.hpp>
 #include <axvm/io/system_host.hpp>
+#include <axvm/io/system_part.hpp>
 #include <axvm/io/tap.hpp>
 #include <axvm/io/terminal.hpp>
 #include <axvm/io/thread.hpp>

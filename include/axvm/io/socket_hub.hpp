@@ -17,6 +17,7 @@
 #include <axvm/core/text.hpp>
 #include <axvm/device/stream_hub.hpp>
 #include <axvm/io/descriptor.hpp>
+#include <axvm/io/system_part.hpp>
 #include <axvm/io/unix_socket.hpp>
 
 namespace axvm::inline v1 {
@@ -122,6 +123,13 @@ inline constexpr StreamHub::Operations SocketHub::operations{
     .finish = [](void* self, std::uint32_t stream) { ::shutdown(of(self).streams_[stream].socket.get(), SHUT_WR); },
     .drop = [](void* self, std::uint32_t stream) { of(self).streams_[stream] = {}; },
     .close = [](void* self) { delete static_cast<SocketHub*>(self); },
+};
+
+template <>
+struct SystemPart<HostPart::Streams> {
+  static constexpr void add(Host::Operations& to) {
+    to.streams = [](void*, Path const& path) { return SocketHub::open(path); };
+  }
 };
 
 }  // namespace axvm::inline v1

@@ -8,6 +8,7 @@
 #include <axvm/core/result.hpp>
 #include <axvm/device/entropy.hpp>
 #include <axvm/io/descriptor.hpp>
+#include <axvm/io/system_part.hpp>
 
 namespace axvm::inline v1 {
 
@@ -27,5 +28,12 @@ namespace axvm::inline v1 {
     return done;
   });
 }
+
+template <>
+struct SystemPart<HostPart::Entropy> {
+  static constexpr void add(Host::Operations& to) {
+    to.entropy = [](void*) { return system_entropy(); };
+  }
+};
 
 }  // namespace axvm::inline v1

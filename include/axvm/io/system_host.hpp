@@ -2,21 +2,14 @@
 
 #include <unistd.h>
 
-#include <string_view>
-
 #include <axvm/device/host.hpp>
-#include <axvm/io/block_file.hpp>
 #include <axvm/io/console.hpp>
-#include <axvm/io/pseudo_terminal.hpp>
-#include <axvm/io/socket_console.hpp>
-#include <axvm/io/socket_hub.hpp>
-#include <axvm/io/system_entropy.hpp>
-#include <axvm/io/tap.hpp>
+#include <axvm/io/system_part.hpp>
 
 namespace axvm::inline v1 {
 
-/// The system this program runs on, as devices see it: its standard input and output as console, its files as disks,
-/// its pseudo-terminals, sockets and TAP interfaces, its random numbers.
+/// The system this program runs on, as devices see it: its standard input and output as console and, as far as their
+/// headers are included, its files as disks, its pseudo-terminals, sockets and TAP interfaces, its random numbers.
 class SystemHost {
  public:
   SystemHost() = default;
@@ -25,29 +18,39 @@ class SystemHost {
 
   Console console{STDIN_FILENO, STDOUT_FILENO};
 
-  /// A small value to hand to a machine; this object must outlive it.
-  [[nodiscard]] Host host() { return {this, &operations}; }
-
- private:
-  Result<CharacterConnection> characters(Path const& where) {
-    const std::string_view form = where;
-    if (form == "stdio") return console.connect();
-    if (form.starts_with("pty:")) return PseudoTerminal::open(form.substr(4));
-    if (form.starts_with("unix:")) return SocketConsole::open(form.substr(5));
-    return failure(ErrorCode::InvalidArgument, text<1023>("connect a console to ", where),
-                   "write stdio, pty:PATH or unix:PATH");
+  /// A small value with these parts of the system; this object must outlive it.
+  template <HostPart... Parts>
+  [[nodiscard]] Host host() {
+    return host_with<host_parts<Parts...>>();
+  }
+  template <HostParts Parts>
+  [[nodiscard]] Host host_with() {
+    return {this, &operations<Parts>};
   }
 
-  static const Host::Operations operations;
+ private:
+  template <HostPart Part, HostParts Parts>
+  static constexpr void add(Host::Operations& to) {
+    if constexpr (Parts.has(Part)) SystemPart<Part>::add(to);
+  }
+  template <HostParts Parts>
+  static constexpr Host::Operations operations = [] {
+    Host::Operations made{};
+    add<HostPart::Console, Parts>(made);
+    add<HostPart::Images, Parts>(made);
+    add<HostPart::Entropy, Parts>(made);
+    add<HostPart::Characters, Parts>(made);
+    add<HostPart::Streams, Parts>(made);
+    add<HostPart::Frames, Parts>(made);
+    return made;
+  }();
 };
 
-inline constexpr Host::Operations SystemHost::operations{
-    .console = [](void* self) -> Result<CharacterPort> { return static_cast<SystemHost*>(self)->console.port(); },
-    .image = [](void*, Path const& path, ImageOptions const& options) { return BlockFile::open(path, options); },
-    .entropy = [](void*) { return system_entropy(); },
-    .characters = [](void* self, Path const& where) { return static_cast<SystemHost*>(self)->characters(where); },
-    .streams = [](void*, Path const& path) { return SocketHub::open(path); },
-    .frames = [](void*, std::string_view interface) { return Tap::open(interface); },
+template <>
+struct SystemPart<HostPart::Console> {
+  static constexpr void add(Host::Operations& to) {
+    to.console = [](void* self) -> Result<CharacterPort> { return static_cast<SystemHost*>(self)->console.port(); };
+  }
 };
 
 }  // namespace axvm::inline v1

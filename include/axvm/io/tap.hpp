@@ -18,6 +18,7 @@
 #include <axvm/core/text.hpp>
 #include <axvm/device/frame_port.hpp>
 #include <axvm/io/descriptor.hpp>
+#include <axvm/io/system_part.hpp>
 
 namespace axvm::inline v1 {
 
@@ -108,6 +109,13 @@ inline constexpr FramePort::Operations Tap::operations{
     .write = write,
     .set_offloads = set_offloads,
     .close = [](void* self) { delete static_cast<Tap*>(self); },
+};
+
+template <>
+struct SystemPart<HostPart::Frames> {
+  static constexpr void add(Host::Operations& to) {
+    to.frames = [](void*, std::string_view interface) { return Tap::open(interface); };
+  }
 };
 
 }  // namespace axvm::inline v1

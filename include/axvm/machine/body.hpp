@@ -14,10 +14,12 @@
 #include <axvm/host/host.hpp>
 #include <axvm/hv/hypervisor.hpp>
 #include <axvm/hv/kvm/kvm.hpp>
-#include <axvm/io/io.hpp>
+#include <axvm/io/event_loop.hpp>
+#include <axvm/io/system_host.hpp>
 #include <axvm/machine/acpi_tables.hpp>
 #include <axvm/machine/device_windows.hpp>
 #include <axvm/machine/kept_loader.hpp>
+#include <axvm/machine/machine_host.hpp>
 #include <axvm/machine/machine_memory.hpp>
 #include <axvm/machine/machine_place.hpp>
 #include <axvm/machine/processors.hpp>
@@ -36,16 +38,19 @@ class MachineBody {
   using Vm = typename H::Vm;
   using Vcpu = typename Vm::Vcpu;
 
-  MachineBody(Config const& config, std::optional<Host> host, H hypervisor, Log log)
+  MachineBody(Config const& config, Host const& host, H hypervisor, Log log)
       : config_(config),
+        host_(host),
         hypervisor_(std::move(hypervisor)),
         log_(log),
         windows_(log),
-        counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {
-    if (host) host_ = *host;
-    else host_ = own_host_.emplace().host();
-  }
+        counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {}
   ~MachineBody() { tear_down(); }
+
+  /// The system, for a machine that got no host.
+  [[nodiscard]] SystemHost& system() { return own_host_; }
+  /// The host that the devices use, in place of the one given.
+  void use(Host const& host) { host_ = host; }
 
   /// Everything that can fail for reasons the user can mend, all of it reported at once.
   [[gnu::cold]] Result<> prepare() {
@@ -91,7 +96,7 @@ class MachineBody {
     return build();
   }
 
-  Result<End> run() {
+  [[gnu::cold]] Result<End> run() {
     for (;;) {
       if (auto entered = enter(MachineState::Running); !entered) return std::unexpected(entered.error());
       auto ran = loop_.start();
@@ -128,7 +133,7 @@ class MachineBody {
     processors_.kick(config_.kick_signal);
   }
 
-  void press_power_button() {
+  [[gnu::cold]] void press_power_button() {
     if constexpr (constexpr std::size_t index = index_of<AcpiPower, 0>(typename Composed::List{});
                   index < Composed::List::count) {
       auto& cell = board_.template cell<index>();
@@ -148,7 +153,7 @@ class MachineBody {
   [[nodiscard]] HandlerObjects<HandlerList>& handlers() { return handlers_; }
 
  private:
-  Result<> enter(MachineState next) {
+  [[gnu::cold]] Result<> enter(MachineState next) {
     const MachineState now = state();
     if (!may_follow(now, next))
       return failure(ErrorCode::InvalidState, text<1023>("make a machine ", name_of(next), " that is ", name_of(now)),
@@ -156,11 +161,11 @@ class MachineBody {
     state_.store(next, std::memory_order_release);
     return {};
   }
-  void enter_or_fail(MachineState next) {
+  [[gnu::cold]] void enter_or_fail(MachineState next) {
     if (!enter(next)) state_.store(MachineState::Failed, std::memory_order_release);
   }
 
-  Result<> check_host() {
+  [[gnu::cold]] Result<> check_host() {
     const HostReport report = host_report<Profile>(detect_host());
     if (const auto lacks = report.missing_optional(); !lacks.empty())
       log_(Severity::Info, text<1023>("this host lacks, and the profile ", Profile::name, " does without: ", lacks));
@@ -176,7 +181,7 @@ class MachineBody {
   /// Without interrupt controllers there is no start-up interrupt, by which the first processor starts the others.
   static constexpr unsigned most_vcpus = Composed::has_interrupts ? Profile::max_vcpus : 1;
 
-  Result<> check_vcpus() {
+  [[gnu::cold]] Result<> check_vcpus() {
     if (config_.vcpus >= 1 && config_.vcpus <= most_vcpus) return {};
     return failure(
         ErrorCode::OutOfRange,
@@ -202,7 +207,7 @@ class MachineBody {
     return built;
   }
 
-  Result<> build_parts() {
+  [[gnu::cold]] Result<> build_parts() {
     if (auto renewed = memory_.renew(stop_requested_, place_); !renewed) return renewed;
     if (stop_requested_) request_.store(Action::Stop);
     const VmPlan plan{.interrupts = Composed::has_interrupts,
@@ -234,22 +239,24 @@ class MachineBody {
     }(offload, typename Composed::List{});
   }
 
-  Result<> build_devices() {
+  [[gnu::cold]] Result<> build_devices() {
     Result<> result;
     windows_.begin(*vm_, loop_);
     board_.for_each_cell([&]<std::size_t I>(auto& cell) {
-      if (!result || Composed::offloaded[I] || !cell.wanted()) return;
-      DeviceContext context;
-      result = connect_device(I, claims_of<Composed, I>, context);
-      if (!result) return;
-      cell.build(context);
-      result = windows_.result();
+      if constexpr (!Composed::offloaded[I]) {
+        DeviceContext context;
+        if (!cell.wanted() || !connect_device(I, claims_of<Composed, I>, context, result)) return;
+        cell.build(context);
+        result = windows_.result();
+      }
     });
     return result;
   }
 
-  /// Everything that device `index` gets to work with.
-  Result<> connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context) {
+  /// Gives device `index` everything to work with; not if `result` is an error already, or becomes one.
+  [[gnu::cold]] bool connect_device(std::size_t index, std::span<const Claim> claims, DeviceContext& context,
+                                    Result<>& result) {
+    if (!result) return false;
     window_owners_[index] = {.events = &owners_[index], .claims = claims};
     windows_.connect(context, window_owners_[index]);
     context.memory = memory();
@@ -260,13 +267,16 @@ class MachineBody {
     for (Claim const& claim : claims) {
       if (claim.kind != ClaimKind::Irq) continue;
       auto connected = vm_->connect(claim);
-      if (!connected) return std::unexpected(connected.error());
+      if (!connected) {
+        result = std::unexpected(connected.error());
+        return false;
+      }
       context.lines[line++] = *connected;
     }
-    return {};
+    return true;
   }
 
-  Result<> build_vcpus() {
+  [[gnu::cold]] Result<> build_vcpus() {
     const MachineTopology topology(config_.vcpus, place_.plan());
     for (unsigned index = 0; index < config_.vcpus; ++index) {
       auto vcpu = vm_->create_vcpu(index, topology.get().apic_id(index));
@@ -280,7 +290,7 @@ class MachineBody {
     return {};
   }
 
-  Result<> load_guest() {
+  [[gnu::cold]] Result<> load_guest() {
     boot::Context context{.memory = memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
     if constexpr (Profile::platform == Platform::Pc) {
       const MachineTopology topology(config_.vcpus, place_.plan());
@@ -356,7 +366,7 @@ class MachineBody {
   }
 
   Config config_;
-  std::optional<SystemHost> own_host_;
+  SystemHost own_host_;
   Host host_;
   H hypervisor_;
   CpuidTable supported_cpuid_;  ///< asked for once: it is the same after every reset

@@ -9,7 +9,7 @@
 #include <axvm/core/core.hpp>
 #include <axvm/device/context.hpp>
 #include <axvm/hv/hypervisor.hpp>
-#include <axvm/io/io.hpp>
+#include <axvm/io/event_loop.hpp>
 
 namespace axvm::inline v1::detail {
 

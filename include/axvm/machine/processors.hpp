@@ -4,7 +4,7 @@
 
 #include <axvm/compose/compose.hpp>
 #include <axvm/core/core.hpp>
-#include <axvm/io/io.hpp>
+#include <axvm/io/event_loop.hpp>
 
 namespace axvm::inline v1 {
 

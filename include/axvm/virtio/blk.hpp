@@ -59,7 +59,7 @@ class VirtioBlk {
   [[nodiscard]] static bool present(Config const& config) { return !config.path.empty(); }
 
   /// Opens the image. Errors name its path: InvalidArgument for one that is too long, else what the host says.
-  [[nodiscard]] static Result<Resources> open(Config const& config, Host const& host) {
+  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Images> const& host) {
     using namespace std::string_view_literals;
     if (config.path.truncated())
       return failure(ErrorCode::InvalidArgument, text<1023>("open disk image "sv, config.path),

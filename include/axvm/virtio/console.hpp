@@ -49,7 +49,7 @@ class VirtioConsole {
   [[nodiscard]] static bool present(Config const& config) { return !config.port.empty(); }
 
   /// Connects it. Errors are the host's and name the port.
-  [[nodiscard]] static Result<Resources> open(Config const& config, Host const& host) {
+  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Characters> const& host) {
     Result<CharacterConnection> connection = host.characters(config.port);
     if (!connection) return std::unexpected(connection.error());
     return Resources{*std::move(connection)};

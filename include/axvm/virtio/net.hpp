@@ -76,7 +76,7 @@ class VirtioNet {
   [[nodiscard]] static bool present(Config const& config) { return !config.tap.empty(); }
 
   /// Attaches to the TAP. Errors: InvalidArgument for an address that is none; else the host's, which name the TAP.
-  [[nodiscard]] static Result<Resources> open(Config const& config, Host const& host) {
+  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Frames> const& host) {
     using namespace std::string_view_literals;
     std::array<std::uint8_t, 6> mac = mac_of(config.tap);
     if (!config.mac.empty() || config.mac.truncated()) {

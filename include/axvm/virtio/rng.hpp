@@ -44,7 +44,7 @@ class VirtioRng {
   [[nodiscard]] static bool present(Config const& config) { return config.enabled; }
 
   /// Finds the host's random numbers. Errors are the host's.
-  [[nodiscard]] static Result<Resources> open(Config const&, Host const& host) {
+  [[nodiscard]] static Result<Resources> open(Config const&, HostWith<HostPart::Entropy> const& host) {
     Result<EntropySource> source = host.entropy();
     if (!source) return std::unexpected(source.error());
     return Resources{*source};

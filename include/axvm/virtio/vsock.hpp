@@ -52,7 +52,7 @@ class VirtioVsock {
   [[nodiscard]] static bool present(Config const& config) { return !config.path.empty(); }
 
   /// Listens at the path. Errors are the host's and name it.
-  [[nodiscard]] static Result<Resources> open(Config const& config, Host const& host) {
+  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Streams> const& host) {
     Result<StreamHub> hub = host.streams(config.path);
     if (!hub) return std::unexpected(hub.error());
     return Resources{*std::move(hub)};
