@@ -21,8 +21,9 @@ trap ended EXIT
 # How long something may take that takes a minute: several times as long, for in an emulator on a busy machine it may.
 patience=400
 
-# again COMMAND...: runs it, and once more if it does not come to its end. Guests hang in the lab now and then, under QEMU as
-# well as under xv2_vmm; what hangs by its own fault hangs twice. Its standard output is that of the last time.
+# again COMMAND...: runs it, and once more if it does not come to its end: in the lab guests may be stuck for long, for their
+# processors share an emulated one that does not end loops in which they wait for each other. What hangs by its own fault
+# hangs twice. Its standard output is that of the last time.
 again() {
   local status=0
   "$@" >"$scratch/said" || status=$?
