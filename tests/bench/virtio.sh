@@ -3,7 +3,7 @@
 # its guest hardly an exit to the monitor (boot.exits has them exactly).
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
-output=$(timeout --foreground -k 5 400 bench/virtio --quick --only clock --lab --no-install </dev/null)
+output=$(timeout --foreground -k 5 900 bench/virtio --quick --only clock --lab --no-install </dev/null)
 # rows PATTERN: how many rows of a table match
 rows() { grep -cE -- "$1" <<<"$output" || true; }
 figure='[0-9][0-9,.]*'
