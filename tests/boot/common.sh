@@ -27,7 +27,7 @@ patience=400
 again() {
   local status=0
   "$@" >"$scratch/said" || status=$?
-  if ((status == 124)); then
+  if ((status == 124 || status == 137)); then
     { echo "not done after $patience s, so once more; what it said:" && cat "$scratch/said"; } >&2
     status=0
     "$@" >"$scratch/said" || status=$?
@@ -36,9 +36,11 @@ again() {
   return "$status"
 }
 
-# boot [OPTION...]: boot-linux, its standard error kept for the report of a failure
+# boot [OPTION...]: boot-linux, its standard error kept for the report of a failure. Too late, it is asked to power off, and
+# half a minute later asked again, which ends the lab at once.
 boot() {
-  again timeout --foreground -k 60 $patience "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null
+  again timeout --foreground $((patience + 30)) timeout --foreground -k 60 $patience \
+    "$root/examples/xv2_vmm/boot-linux" --no-install "$@" </dev/null
 }
 
 # stock_guest NAME [MODULE...]: Debian's kernel, and an initrd that runs what is on a disk: with the modules for that and
