@@ -12,15 +12,9 @@
 #include <cstdlib>
 #include <cstring>
 
-namespace {
+#include "bare_kvm.hpp"
 
-int checked(int result, char const* what) {
-  if (result >= 0) return result;
-  std::perror(what);
-  std::exit(1);
-}
-
-}  // namespace
+using bare::checked;
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
@@ -29,26 +23,14 @@ int main(int argc, char** argv) {
   const int run_size = checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
   const int vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
   checked(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (memory == MAP_FAILED) checked(-1, "mmap");
+  void* memory = bare::mapped(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
   // mov dx,0x3f8; mov al,'S'; out dx,al; cli; hlt; jmp to hlt
   static constexpr unsigned char code[] = {0xba, 0xf8, 0x03, 0xb0, 0x53, 0xee, 0xfa, 0xf4, 0xeb, 0xfd};
   std::memcpy(memory, code, sizeof code);
-  kvm_userspace_memory_region region{};
-  region.memory_size = size;
-  region.userspace_addr = reinterpret_cast<std::uintptr_t>(memory);
-  checked(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+  bare::give_memory(vm, memory, size);
   const int vcpu = checked(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-  void* shared = mmap(nullptr, static_cast<std::size_t>(run_size), PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-  if (shared == MAP_FAILED) checked(-1, "mmap");
-  kvm_sregs system{};
-  checked(ioctl(vcpu, KVM_GET_SREGS, &system), "KVM_GET_SREGS");
-  system.cs.base = 0;
-  system.cs.selector = 0;
-  checked(ioctl(vcpu, KVM_SET_SREGS, &system), "KVM_SET_SREGS");
-  kvm_regs general{};
-  general.rflags = 2;
-  checked(ioctl(vcpu, KVM_SET_REGS, &general), "KVM_SET_REGS");
+  void* shared = bare::mapped(static_cast<std::size_t>(run_size), MAP_SHARED, vcpu);
+  bare::enter_real_mode(vcpu, 0);
   auto const& run = *static_cast<kvm_run const*>(shared);
   for (;;) {
     checked(ioctl(vcpu, KVM_RUN, 0), "KVM_RUN");

@@ -19,6 +19,8 @@
 
 #include <axvm/axvm.hpp>
 
+#include "bare_kvm.hpp"
+
 namespace {
 
 constexpr std::size_t memory_size = 2 * axvm::MiB;
@@ -30,34 +32,19 @@ constexpr std::uint8_t long_code[] = {0x66, 0xba, 0xf8, 0x03, 0xee, 0xf4};  // t
   std::exit(1);
 }
 
-int checked(int result, char const* what) {
-  if (result < 0) fail(what);
-  return result;
-}
+using bare::checked;
 
-/// One machine of KVM's own calls; a processor in real mode needs no CPUID.
-void bare() {
+/// One machine of KVM's own calls.
+void kvm_alone() {
   const int kvm = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
   const auto run_size = static_cast<std::size_t>(checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "vCPU size"));
   const int vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-  void* memory = mmap(nullptr, memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) fail("mmap");
+  void* memory = bare::mapped(memory_size, MAP_PRIVATE | MAP_ANONYMOUS, -1);
   std::memcpy(static_cast<std::byte*>(memory) + 0x10000, real_code, sizeof real_code);
-  kvm_userspace_memory_region region{};
-  region.memory_size = memory_size;
-  region.userspace_addr = reinterpret_cast<std::uintptr_t>(memory);
-  checked(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+  bare::give_memory(vm, memory, memory_size);
   const int vcpu = checked(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
-  void* shared = mmap(nullptr, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
-  if (shared == MAP_FAILED) fail("mmap");
-  kvm_sregs system{};
-  checked(ioctl(vcpu, KVM_GET_SREGS, &system), "KVM_GET_SREGS");
-  system.cs.base = 0x10000;
-  system.cs.selector = 0x1000;
-  checked(ioctl(vcpu, KVM_SET_SREGS, &system), "KVM_SET_SREGS");
-  kvm_regs general{};
-  general.rflags = 2;
-  checked(ioctl(vcpu, KVM_SET_REGS, &general), "KVM_SET_REGS");
+  void* shared = bare::mapped(run_size, MAP_SHARED, vcpu);
+  bare::enter_real_mode(vcpu, 0x10000);
   auto const& run = *static_cast<kvm_run const*>(shared);
   unsigned rings = 0;
   do {
@@ -100,7 +87,7 @@ int main(int argc, char** argv) {
   const std::string_view who = argv[1];
   const std::uint64_t begin = now(CLOCK_MONOTONIC), used = now(CLOCK_PROCESS_CPUTIME_ID);
   for (unsigned long left = std::strtoul(argv[2], nullptr, 10); left != 0; --left) {
-    if (who == "bare") bare();
+    if (who == "bare") kvm_alone();
     else if (who == "machine") machine({.code = real_code, .entry = axvm::boot::Entry::Real16});
     else machine({.code = long_code});
   }

@@ -5,7 +5,7 @@ import argparse
 import os
 import subprocess
 
-from axvm_bench.lab import Lab
+from axvm_bench.lab import Lab, add_own_flags
 from axvm_bench.report import Report
 from axvm_bench.table import median, number, ratio
 
@@ -16,13 +16,10 @@ WHO = {"bare": "bare KVM, real mode", "machine": "axvm, real mode", "long": "axv
 def parse(argv):
     parser = argparse.ArgumentParser(prog="bench/cycle", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--machines", type=int, default=100, metavar="N", help="in a run (default 100)")
-    parser.add_argument("--runs", type=int, default=9, metavar="N", help="of each thing, in turns; medians are printed (default 9)")
-    parser.add_argument("--quick", action="store_true", help="one run of the least there is: shows that it works, measures nothing")
-    parser.add_argument("--no-install", action="store_true", help="name missing packages instead of installing them")
+    add_own_flags(parser, 9)
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.runs, arguments.machines = 1, 3
-    arguments.lab, arguments.host, arguments.minutes = False, True, 60
     return arguments
 
 

@@ -13,19 +13,12 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "bare_kvm.hpp"
+
 namespace {
 
-int checked(int result, char const* what) {
-  if (result >= 0) return result;
-  std::perror(what);
-  std::exit(1);
-}
-
-void* mapped(std::size_t size, int flags, int descriptor) {
-  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, descriptor, 0);
-  if (memory == MAP_FAILED) checked(-1, "mmap");
-  return memory;
-}
+using bare::checked;
+using bare::mapped;
 
 void give_cpuid(int kvm, int vcpu) {
   // kvm_cpuid2 as C has it: in C++ the header's flexible array makes it larger, and the requests with it others.
@@ -35,17 +28,6 @@ void give_cpuid(int kvm, int vcpu) {
   } table{.count = 256, .padding = 0, .entries = {}};
   checked(ioctl(kvm, _IOWR(KVMIO, 0x05, std::uint64_t), &table), "KVM_GET_SUPPORTED_CPUID");
   checked(ioctl(vcpu, _IOW(KVMIO, 0x90, std::uint64_t), &table), "KVM_SET_CPUID2");
-}
-
-void enter_code(int vcpu) {
-  kvm_sregs system{};
-  checked(ioctl(vcpu, KVM_GET_SREGS, &system), "KVM_GET_SREGS");
-  system.cs.base = 0x10000;
-  system.cs.selector = 0x1000;
-  checked(ioctl(vcpu, KVM_SET_SREGS, &system), "KVM_SET_SREGS");
-  kvm_regs general{};
-  general.rflags = 2;
-  checked(ioctl(vcpu, KVM_SET_REGS, &general), "KVM_SET_REGS");
 }
 
 /// True until the guest writes its last byte.
@@ -63,15 +45,12 @@ int main(int argc, char** argv) {
   auto* memory = static_cast<char*>(mapped(size, MAP_PRIVATE | MAP_ANONYMOUS, -1));
   const int image = checked(open(argv[1], O_RDONLY | O_CLOEXEC), argv[1]);
   checked(static_cast<int>(read(image, memory + 0x10000, 0x10000)), argv[1]);
-  kvm_userspace_memory_region region{};
-  region.memory_size = size;
-  region.userspace_addr = reinterpret_cast<std::uintptr_t>(memory);
-  checked(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
+  bare::give_memory(vm, memory, size);
   const int vcpu = checked(ioctl(vm, KVM_CREATE_VCPU, 0), "KVM_CREATE_VCPU");
   const int run_size = checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
   auto* shared = static_cast<unsigned char*>(mapped(static_cast<std::size_t>(run_size), MAP_SHARED, vcpu));
   give_cpuid(kvm, vcpu);
-  enter_code(vcpu);
+  bare::enter_real_mode(vcpu, 0x10000);
   auto& run = *reinterpret_cast<kvm_run*>(shared);
   for (;;) {
     checked(ioctl(vcpu, KVM_RUN, 0), "KVM_RUN");

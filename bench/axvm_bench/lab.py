@@ -29,6 +29,14 @@ def add_flags(parser, runs):
     parser.add_argument("--no-install", action="store_true", help="name missing packages instead of installing them")
 
 
+def add_own_flags(parser, runs):
+    """What benches have that run on this machine as it is, without monitors of others."""
+    parser.add_argument("--runs", type=int, default=runs, metavar="N", help=f"of each thing, in turns; medians are printed (default {runs})")
+    parser.add_argument("--quick", action="store_true", help="one run of the least there is: shows that it works, measures nothing")
+    parser.add_argument("--no-install", action="store_true", help="name missing packages instead of installing them")
+    parser.set_defaults(lab=False, host=True, minutes=60)
+
+
 def files_of(commands):
     """Every file that these commands read: programs, libraries, firmware and the files they are given."""
     files = {"/etc/ld.so.cache", *glob.glob("/usr/share/qemu/*.rom"), *glob.glob("/usr/share/qemu/*.bin")}

@@ -4,6 +4,7 @@ is a row of its own. QEMU's microvm is the peer, a bare loop around KVM the floo
 
 import argparse
 import os
+import tempfile
 
 from axvm_bench import guests, monitors
 from axvm_bench.lab import Lab, add_flags, medians_of
@@ -50,7 +51,7 @@ def starts_of(lab, quick):
     starts[f"{OURS}, without entropy and balloon"] = ours(*off)
     for what, more in {"a disk": ["--disk", str(disk)], "eight disks": 8 * ["--disk", str(disk) + ",ro"],
                        "a disk of four queues": ["--disk", str(disk), "--blk0.queues", "4"],
-                       "a vsock": ["--vsock0.path", "/tmp/axvm-bench.vsock"]}.items():  # fmt: skip
+                       "a vsock": ["--vsock0.path", f"{tempfile.gettempdir()}/axvm-bench.{os.getpid()}"]}.items():  # fmt: skip
         starts[f"{OURS}, {what}"] = ours(*more)
     starts[f"{PEER}, 1 vCPU"] = monitors.qemu_microvm(tiny, memory="128M")
     starts[f"{PEER}, 20 vCPUs"] = monitors.qemu_microvm(tiny, memory="128M", vcpus=20)

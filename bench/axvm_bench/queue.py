@@ -5,7 +5,7 @@ writes the same bytes of the rings and does nothing else. In turns, medians of s
 import argparse
 import subprocess
 
-from axvm_bench.lab import Lab
+from axvm_bench.lab import Lab, add_own_flags
 from axvm_bench.report import Report
 from axvm_bench.table import median, number, ratio
 
@@ -17,13 +17,10 @@ BUFFERS = 3  # of a chain
 def parse(argv):
     parser = argparse.ArgumentParser(prog="bench/queue", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--chains", type=int, default=2_560_000, metavar="N", help="in a run (default 2560000)")
-    parser.add_argument("--runs", type=int, default=9, metavar="N", help="of each thing, in turns; medians are printed (default 9)")
-    parser.add_argument("--quick", action="store_true", help="one run of the least there is: shows that it works, measures nothing")
-    parser.add_argument("--no-install", action="store_true", help="name missing packages instead of installing them")
+    add_own_flags(parser, 9)
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.runs, arguments.chains = 1, 12_800
-    arguments.lab, arguments.host, arguments.minutes = False, True, 60
     return arguments
 
 
