@@ -93,6 +93,51 @@ TEST_CASE("unpacked kernel: cut off anywhere, it is refused or whole") {
   }
 }
 
+TEST_CASE("unpacked kernel: pages of zeros at a segment's end are left out of the file, and nothing else is") {
+  SyntheticElf elf;
+  elf.header.shoff = 0x2fc0;
+  elf.header.shnum = 1;
+  elf.segments.pop_back();
+  elf.segments[0].memsz = 0x3000;
+  auto size_after = [&elf](std::uint64_t filesz, std::size_t last_byte) {
+    elf.segments[0].filesz = filesz;
+    auto file = elf.build();
+    std::memset(file.data() + 0x2000, 0, 0x1000);
+    if (last_byte != 0) file[last_byte] = std::byte{7};
+    boot::leave_out_zeros(file);
+    const auto kernel = ElfKernel::parse(file, SyntheticElf::linked, room);
+    REQUIRE(kernel);
+    CHECK(kernel->trailer().size() == 6 * sizeof(std::uint32_t));
+    return kernel->segments()[0].bytes.size();
+  };
+  CHECK(size_after(0x2000, 0) == 0x1000);
+  CHECK(size_after(0x1801, 0) == 0x1000);
+  CHECK(size_after(0x2000, 0x2000) == 0x2000);
+  CHECK(size_after(0x2000, 0x2fff) == 0x2000);
+  CHECK(size_after(0x1000, 0) == 0x1000);
+
+  SUBCASE("without section headers what is appended begins at its end") {
+    elf.header.shnum = 0;
+    CHECK(size_after(0x2000, 0) == 0x2000);
+  }
+  SUBCASE("damaged files") {
+    elf.segments[0].filesz = 0x2000;
+    const auto whole = elf.build();
+    for (std::size_t size = 1; size < whole.size(); ++size) {
+      std::vector<std::byte> file(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+      boot::leave_out_zeros(file);
+      constexpr std::size_t headers = sizeof elf.header + sizeof elf.segments[0];
+      const std::size_t from = size < headers ? 0 : headers;  // the program header itself may be another one
+      CHECK(std::memcmp(file.data() + from, whole.data() + from, size - from) == 0);
+    }
+    elf.header.phoff = ~std::uint64_t{0} - 55;
+    auto file = elf.build();
+    const auto before = file;
+    boot::leave_out_zeros(file);
+    CHECK(file == before);
+  }
+}
+
 TEST_CASE("unpacked kernel: it is loaded in place of the packed code and entered at its own entry") {
   Boot guest;
   const auto state = guest.load();

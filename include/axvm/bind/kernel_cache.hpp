@@ -84,7 +84,7 @@ class KernelCache {
   static constexpr std::string_view suffix = ".kernel";
 
   struct Header {
-    std::array<char, 16> magic{'a', 'x', 'v', 'm', ' ', 'k', 'e', 'r', 'n', 'e', 'l', ' ', '1', '\n'};
+    std::array<char, 16> magic{'a', 'x', 'v', 'm', ' ', 'k', 'e', 'r', 'n', 'e', 'l', ' ', '2', '\n'};
     std::uint64_t payload_size;
     std::uint64_t kernel_size;
 

@@ -93,6 +93,7 @@ Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& c
     return failure(ErrorCode::BadImage,
                    text<1023>(what, " is damaged, or is not of the ", payload.unpacked_size, " bytes it claims"),
                    "fetch the kernel again");
+  boot::leave_out_zeros(into);
   unpacked.bytes = into;
   kept.store(payload, into);
   return unpacked;

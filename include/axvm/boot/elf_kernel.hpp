@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include <axvm/core/address_map.hpp>
@@ -123,6 +124,33 @@ class ElfKernel {
   kernel.entry_ = header->entry - linked;
   kernel.trailer_ = file.subspan(end);
   return kernel;
+}
+
+/// Shortens the segments of an unpacked kernel that end in pages of zeros, in the file's program headers: memory is
+/// zero already, so nobody needs to read these pages or to write them. What is no such file, or makes no sense, stays
+/// as it is; so does a segment behind which no section headers come, for what is appended to the file begins at its
+/// end.
+[[gnu::cold]] inline void leave_out_zeros(Bytes file) {
+  constexpr std::uint64_t page = 4096;
+  static constexpr std::array<std::byte, page> zeros{};
+  const auto header = load<ElfHeader>(file, 0);
+  if (!header || header->ident_magic != ElfHeader::magic || header->phentsize != sizeof(ElfSegment)) return;
+  const std::uint64_t sections = std::uint64_t{header->shentsize} * header->shnum;
+  if (!range_fits(header->shoff, sections, file.size())) return;
+  for (std::uint64_t i = 0; i < header->phnum; ++i) {
+    const std::uint64_t at = header->phoff + sizeof(ElfSegment) * i;
+    auto segment = load<ElfSegment>(file, at);
+    if (!segment || at < header->phoff) return;
+    if (segment->type != ElfSegment::PT_LOAD || !range_fits(segment->offset, segment->filesz, file.size()) ||
+        segment->offset + segment->filesz > header->shoff + sections)
+      continue;
+    while (segment->filesz != 0) {
+      const std::uint64_t last = (segment->filesz - 1) % page + 1;
+      if (std::memcmp(file.data() + segment->offset + segment->filesz - last, zeros.data(), last) != 0) break;
+      segment->filesz -= last;
+    }
+    (void)store(file, at, *segment);
+  }
 }
 
 }  // namespace axvm::inline v1::boot

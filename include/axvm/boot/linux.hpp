@@ -134,24 +134,13 @@ namespace detail {
   return {};
 }
 
-/// Copies what is not zero into guest memory, which is zero already: much of a kernel is room for its variables.
-[[gnu::cold]] inline void copy_nonzero(std::byte* to, ConstBytes from) {
-  constexpr std::size_t piece = 2048;
-  static constexpr std::array<std::byte, piece> zeros{};
-  while (!from.empty()) {
-    const std::size_t size = from.size() < piece ? from.size() : piece;
-    if (std::memcmp(from.data(), zeros.data(), size) != 0) std::memcpy(to, from.data(), size);
-    to += size;
-    from = from.subspan(size);
-  }
-}
-
 /// Writes the code that is entered, and moves its virtual addresses.
 [[nodiscard, gnu::cold]] inline bool write_kernel(LinuxPlan const& plan, GuestMemory const& memory) {
   if (!plan.elf) return memory.write(plan.kernel, plan.image.protected_mode());
   std::byte* const kernel = memory.at(plan.kernel, plan.footprint);
   if (kernel == nullptr) return false;
-  for (ElfKernel::Segment const& segment : plan.elf->segments()) copy_nonzero(kernel + segment.offset, segment.bytes);
+  for (ElfKernel::Segment const& segment : plan.elf->segments())
+    std::memcpy(kernel + segment.offset, segment.bytes.data(), segment.bytes.size());
   if (plan.relocations && plan.slide != 0) plan.relocations->apply(kernel, plan.slide);
   return true;
 }
