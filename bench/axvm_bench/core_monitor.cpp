@@ -5,8 +5,16 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <exception>
 
 #include <axvm/axvm.hpp>
+
+// What happens to an exception that nobody catches. libstdc++'s own handler prints its type's name; statically linked,
+// the code to read C++ names and to print them is 44 KiB.
+namespace __cxxabiv1 {
+extern std::terminate_handler __terminate_handler;
+std::terminate_handler __terminate_handler = std::abort;
+}  // namespace __cxxabiv1
 
 namespace {
 
