@@ -92,6 +92,8 @@ class Figures(unittest.TestCase):
         self.assertIn("20 more", exit.verdict(seen)[0])
         seen["axvm, 32 devices, the last"][0] = 71
         self.assertFalse(exit.verdict(seen)[1])
+        few = {who: costs for who, costs in seen.items() if "32" not in who}
+        self.assertNotIn("more", exit.verdict(few)[0])
 
     def test_plots_are_whole(self):
         drawn = svg.bars("A & B", [("floor", 1), ("x < y", 2.5)])
