@@ -16,7 +16,7 @@ namespace axvm::inline v1::detail {
 /// Where on its host a machine runs: nowhere in particular until there is a plan.
 class MachinePlace {
  public:
-  [[gnu::cold]] Result<> take(PlacementPlan const& plan, unsigned vcpus) {
+  [[gnu::cold, AXVM_ONCE]] Result<> take(PlacementPlan const& plan, unsigned vcpus) {
     if (plan.vcpus.size() != vcpus)
       return failure(ErrorCode::InvalidArgument,
                      text<1023>("place a machine of ", vcpus, " vCPUs by a plan for ", plan.vcpus.size()));
