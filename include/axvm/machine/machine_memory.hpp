@@ -47,7 +47,7 @@ class MachineMemory {
   [[nodiscard]] GuestRam const& ram() const { return ram_; }
 
   /// The guest's memory as its devices see it.
-  [[nodiscard]] GuestMemory view() {
+  [[nodiscard, AXVM_ONCE]] GuestMemory view() {
     GuestMemory memory = ram_.memory();
     if (discards_) memory.discard_with(this, &MachineMemory::discard);
     return memory;
