@@ -9,6 +9,10 @@
 # compiler not to emit them anywhere else. Its means are GCC's: the pragmas `interface` and `implementation`, which
 # count for the file that #line names. Functions that the compiler inlines are still inlined, and if either of the two
 # is not in effect, for a header or for all, the program is the same: what stands twice is merged by the linker.
+#
+# Of what it may inline g++ looks at every function that can be reached, with all optimisations, before it finds that
+# next to none is worth it. Functions with AXVM_ONCE (core/once.hpp) are not: one that is not optimised and stands
+# elsewhere is passed over, and so is all that only it calls.
 function(axvm_precompile target)
   if(NOT TARGET ${target})
     message(FATAL_ERROR "axvm_precompile: there is no target ${target}")
@@ -27,6 +31,7 @@ function(axvm_precompile target)
   endforeach()
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/axvm_precompile/${target})
   set(interface "")
+  set(once "")
 
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # All headers that those bring along: exactly what the additional source file has the code of.
@@ -58,6 +63,7 @@ function(axvm_precompile target)
     file(CONFIGURE OUTPUT ${folder}/parts.cpp @ONLY CONTENT
          "${implementation}${interface}${parts_interface}#line 1 \"${folder}/parts.cpp\"\n${includes}")
     string(APPEND interface "#line 1 \"${folder}/interface.hpp\"\n")
+    set(once "#define AXVM_ONCE gnu::optimize(0)\n")
     target_sources(${target} PRIVATE ${folder}/parts.cpp)
     set_source_files_properties(${folder}/parts.cpp PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
     # The additional file has all functions, most programs need some.
@@ -67,6 +73,6 @@ function(axvm_precompile target)
     endif()
   endif()
 
-  file(CONFIGURE OUTPUT ${folder}/interface.hpp @ONLY CONTENT "${interface}${includes}")
+  file(CONFIGURE OUTPUT ${folder}/interface.hpp @ONLY CONTENT "${interface}${once}${includes}")
   target_precompile_headers(${target} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${folder}/interface.hpp>")
 endfunction()

@@ -19,14 +19,17 @@ foreach(program monitor precompiled_monitor)
   endif()
 endforeach()
 
-# Where the code of a function is that is no template, failure(): in the object of the file that calls it; compiled
-# once, in an object of its own and not in the caller's. Of the compilers g++ does the latter.
+# Where the code of functions is that are no templates, failure() and, with AXVM_ONCE, check_host(): in the object of the
+# file that calls them; compiled once, in an object of its own and not in the caller's. Of the compilers g++ does the
+# latter.
 function(expect_code program file letter)
   file(GLOB_RECURSE object ${WORK}/build/CMakeFiles/${program}.dir/${file}.cpp.o)
   execute_process(COMMAND ${NM} ${object} OUTPUT_VARIABLE symbols COMMAND_ERROR_IS_FATAL ANY)
-  if(NOT symbols MATCHES " ${letter} _ZN4axvm2v17failure")
-    message(FATAL_ERROR "${program}: failure() is not of kind ${letter} in ${object}")
-  endif()
+  foreach(name 7failure 6detail10check_host)
+    if(NOT symbols MATCHES " ${letter} _ZN4axvm2v1${name}")
+      message(FATAL_ERROR "${program}: ${name} is not of kind ${letter} in ${object}")
+    endif()
+  endforeach()
 endfunction()
 expect_code(monitor monitor W)
 if(COMPILER_ID STREQUAL "GNU")

@@ -7,6 +7,7 @@
 #include <axvm/acpi/byte_writer.hpp>
 #include <axvm/acpi/name.hpp>
 #include <axvm/core/bytes.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 
 namespace axvm::inline v1::acpi {
@@ -24,7 +25,7 @@ class AmlStream {
   [[nodiscard]] constexpr ConstBytes written() const { return out_.written(); }
 
   /// The first thing that could not be expressed, with the object it was in, or how much room there should have been.
-  [[nodiscard]] constexpr Result<> status() const {
+  [[nodiscard, AXVM_ONCE]] constexpr Result<> status() const {
     if (!fault_.empty())
       return failure(ErrorCode::InvalidArgument,
                      text<1023>("write AML of ", fault_object_.view(), ": ", fault_.view()));

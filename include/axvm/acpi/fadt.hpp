@@ -8,6 +8,7 @@
 #include <axvm/acpi/generic_address.hpp>
 #include <axvm/acpi/header.hpp>
 #include <axvm/acpi/platform.hpp>
+#include <axvm/core/once.hpp>
 
 namespace axvm::inline v1::acpi {
 
@@ -145,7 +146,8 @@ static_assert(offsetof(Fadt, SCI_INT) == 46 && offsetof(Fadt, PM1a_EVT_BLK) == 5
 }
 
 /// Writes the FADT; returns its address.
-constexpr GuestAddress write_fadt(ByteWriter& out, Platform const& platform, GuestAddress facs, GuestAddress dsdt) {
+[[AXVM_ONCE]] constexpr GuestAddress write_fadt(ByteWriter& out, Platform const& platform, GuestAddress facs,
+                                                GuestAddress dsdt) {
   return write_table(out, make_fadt(platform, facs, dsdt), [] {});
 }
 

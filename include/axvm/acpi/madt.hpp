@@ -7,6 +7,7 @@
 #include <axvm/acpi/byte_writer.hpp>
 #include <axvm/acpi/header.hpp>
 #include <axvm/acpi/platform.hpp>
+#include <axvm/core/once.hpp>
 
 namespace axvm::inline v1::acpi {
 
@@ -83,7 +84,7 @@ struct [[gnu::packed]] LocalX2ApicNmi {
 static_assert(sizeof(LocalX2ApicNmi) == 12);
 
 /// Writes the MADT of a machine: its processors, the NMI at LINT1, one I/O APIC, the overrides. Returns its address.
-constexpr GuestAddress write_madt(ByteWriter& out, Platform const& platform) {
+[[AXVM_ONCE]] constexpr GuestAddress write_madt(ByteWriter& out, Platform const& platform) {
   Madt madt;
   madt.header = Header("APIC", 6, platform.identity);
   madt.Local_Interrupt_Controller_Address = static_cast<std::uint32_t>(platform.local_apic);

@@ -5,6 +5,7 @@
 #include <span>
 
 #include <axvm/acpi/header.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/units.hpp>
 
@@ -85,7 +86,7 @@ struct Platform {
 };
 
 /// Whether tables can be made from it; the error names the field and the numbers.
-[[gnu::cold]] constexpr Result<> check(Platform const& platform) {
+[[gnu::cold, AXVM_ONCE]] constexpr Result<> check(Platform const& platform) {
   auto refuse = [](AnyText what) {
     return failure(ErrorCode::InvalidArgument, text<1023>("write ACPI tables: ", what));
   };

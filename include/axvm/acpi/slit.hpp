@@ -6,6 +6,7 @@
 #include <axvm/acpi/byte_writer.hpp>
 #include <axvm/acpi/header.hpp>
 #include <axvm/acpi/platform.hpp>
+#include <axvm/core/once.hpp>
 
 namespace axvm::inline v1::acpi {
 
@@ -17,7 +18,7 @@ struct [[gnu::packed]] Slit {
 static_assert(sizeof(Slit) == 44);
 
 /// Writes the SLIT: how far each node is from each other, 10 meaning local. Returns its address.
-constexpr GuestAddress write_slit(ByteWriter& out, Platform const& platform) {
+[[AXVM_ONCE]] constexpr GuestAddress write_slit(ByteWriter& out, Platform const& platform) {
   Slit slit;
   slit.header = Header("SLIT", 1, platform.identity);
   slit.Number_of_System_Localities = platform.nodes;

@@ -7,6 +7,7 @@
 #include <axvm/acpi/byte_writer.hpp>
 #include <axvm/acpi/header.hpp>
 #include <axvm/acpi/platform.hpp>
+#include <axvm/core/once.hpp>
 
 namespace axvm::inline v1::acpi {
 
@@ -59,7 +60,7 @@ struct [[gnu::packed]] ProcessorLocalX2ApicAffinity {
 static_assert(sizeof(ProcessorLocalX2ApicAffinity) == 24);
 
 /// Writes the SRAT: which node each processor and each stretch of memory belongs to. Returns its address.
-constexpr GuestAddress write_srat(ByteWriter& out, Platform const& platform) {
+[[AXVM_ONCE]] constexpr GuestAddress write_srat(ByteWriter& out, Platform const& platform) {
   Srat srat;
   srat.header = Header("SRAT", 3, platform.identity);
   return write_table(out, srat, [&] {

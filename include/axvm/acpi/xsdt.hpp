@@ -6,6 +6,7 @@
 
 #include <axvm/acpi/byte_writer.hpp>
 #include <axvm/acpi/header.hpp>
+#include <axvm/core/once.hpp>
 
 namespace axvm::inline v1::acpi {
 
@@ -16,7 +17,8 @@ struct [[gnu::packed]] Xsdt {
 static_assert(sizeof(Xsdt) == 36);
 
 /// Writes the XSDT with its entries; returns its address.
-constexpr GuestAddress write_xsdt(ByteWriter& out, Identity const& identity, std::span<const GuestAddress> entries) {
+[[AXVM_ONCE]] constexpr GuestAddress write_xsdt(ByteWriter& out, Identity const& identity,
+                                                std::span<const GuestAddress> entries) {
   return write_table(out, Xsdt{Header("XSDT", 1, identity)}, [&] {
     for (GuestAddress entry : entries) out.put<std::uint64_t>(entry);
   });

@@ -11,6 +11,7 @@
 #include <axvm/compose/devices.hpp>
 #include <axvm/compose/diagnostics.hpp>
 #include <axvm/compose/fault.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/settings.hpp>
 
 namespace axvm::inline v1 {
@@ -52,7 +53,7 @@ inline constexpr Text<31> config_name = [] {
 
 /// What the names of a device's settings begin with: "blk1". `own` is its config_name, `earlier` are those of the
 /// devices before it.
-constexpr Text<47> device_name(std::string_view own, std::span<const std::string_view> earlier) {
+[[AXVM_ONCE]] constexpr Text<47> device_name(std::string_view own, std::span<const std::string_view> earlier) {
   std::size_t instance = 0;
   for (std::string_view name : earlier) instance += name == own ? 1 : 0;
   return text<47>(own, instance);

@@ -15,6 +15,7 @@
 #include <axvm/compose/settings.hpp>
 #include <axvm/compose/state_checks.hpp>
 #include <axvm/core/machine_state.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 
 // The saved state of a machine's devices. Nothing here costs a machine anything that is never saved.
@@ -65,7 +66,7 @@ struct SavedTuple<Devices<Ds...>> {
   static constexpr std::size_t most_settings = (std::size_t{0} + ... + SavedState<Ds>::most_settings);
 };
 
-inline std::unexpected<Error> not_possible(std::string_view what, MachineState state) {
+[[AXVM_ONCE]] inline std::unexpected<Error> not_possible(std::string_view what, MachineState state) {
   using namespace std::string_view_literals;
   return failure(ErrorCode::InvalidState,
                  text<1023>(what, " the devices' state of a machine that is "sv, name_of(state)),

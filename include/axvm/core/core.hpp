@@ -16,6 +16,7 @@
 #include <axvm/core/machine_state.hpp>
 #include <axvm/core/names.hpp>
 #include <axvm/core/nearest_name.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/placement_plan.hpp>
 #include <axvm/core/reflect.hpp>
 #include <axvm/core/result.hpp>

@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 
 namespace axvm::inline v1 {
@@ -51,7 +52,7 @@ struct Error {
 
 /// Several errors as one: each on a line of its own, so that a user can mend all of them in one go.
 /// The code and severity are those of the worst (the first of equals). `errors` must not be empty.
-[[gnu::cold]] constexpr Error combine(std::span<const Error> errors) {
+[[gnu::cold, AXVM_ONCE]] constexpr Error combine(std::span<const Error> errors) {
   if (errors.size() == 1) return errors[0];
   Error all = errors[0];
   all.operation = text<1023>(errors.size(), " problems:");

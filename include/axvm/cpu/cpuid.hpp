@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <span>
 
+#include <axvm/core/once.hpp>
+
 namespace axvm::inline v1 {
 
 /// One answer of the CPUID instruction ([intel/vol2] CPUID).
@@ -87,7 +89,7 @@ inline constexpr std::uint32_t XSAVE1_EAX_XSAVES = 1u << 3;
 }  // namespace cpuid
 
 /// The width of physical addresses that a table tells; 36 where it does not ([intel/vol3] 4.1.4).
-constexpr unsigned physical_bits(CpuidTable& table) {
+[[AXVM_ONCE]] constexpr unsigned physical_bits(CpuidTable& table) {
   CpuidEntry const* leaf = table.find(cpuid::AMD_SIZES);
   return leaf == nullptr || (leaf->eax & 0xff) == 0 ? 36 : leaf->eax & 0xff;
 }

@@ -4,6 +4,7 @@
 #include <span>
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/cpu/host_facts.hpp>
 #include <axvm/cpu/host_requirement.hpp>
@@ -34,7 +35,7 @@ struct HostReport {
   }
 
   /// Whether all that is required is there.
-  [[nodiscard]] constexpr bool fits() const {
+  [[nodiscard, AXVM_ONCE]] constexpr bool fits() const {
     for (HostRequirement const& asked : requirements)
       if (!asked.optional && !asked.met(host)) return false;
     return true;
@@ -46,7 +47,7 @@ struct HostReport {
   [[nodiscard]] constexpr Text<1023> missing_optional() const { return unmet(true); }
 
   /// The unmet ones, `name (found)` each.
-  [[nodiscard]] constexpr Text<1023> unmet(bool optional) const {
+  [[nodiscard, AXVM_ONCE]] constexpr Text<1023> unmet(bool optional) const {
     Text<1023> line;
     for (HostRequirement const& asked : requirements) {
       if (asked.optional != optional || asked.met(host)) continue;

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/cpu/host_facts.hpp>
 
@@ -17,7 +18,7 @@ struct HostRequirement {
 
 namespace detail {
 constexpr Text<80> found(bool present) { return present ? "present" : "absent"; }
-constexpr Text<80> found(HostAbility const& ability) {
+[[AXVM_ONCE]] constexpr Text<80> found(HostAbility const& ability) {
   if (!ability.present) return "not reported by KVM";
   Text<80> out = found(*ability.present);
   if (!ability.source.empty()) out.append(", says ").append(ability.source);

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include <axvm/core/once.hpp>
 #include <axvm/cpu/halt_poll.hpp>
 #include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/memory_backing.hpp>
@@ -35,7 +36,7 @@ struct IvyBridgeXv2 {
   /// on one of its own a vCPU has time, as KVM's default has it.
   static constexpr HaltPollPolicy halt_poll{.shared_ns = 50'000, .dedicated_ns = 200'000};
 
-  static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
+  [[AXVM_ONCE]] static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
     const bool same_vendor = has_vendor(table, ivy_bridge::VENDOR);
     apply_ivy_bridge(table);
     common_guest_cpuid(table, cpu, same_vendor);

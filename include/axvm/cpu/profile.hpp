@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include <axvm/core/address_map.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/placement_plan.hpp>
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/host_requirement.hpp>
@@ -59,7 +60,7 @@ static_assert(CpuProfile<CpuProfileArchetype>);
 /// the hypervisor's help for this use (`may_call`: see apply_paravirt), and an extended state that adds up. A nested
 /// host may report compacted XSAVE sizes that contradict its components; then the compacted formats are hidden and the
 /// standard format, which does add up, is used ([intel/vol1] 13.4.3).
-constexpr void common_guest_cpuid(CpuidTable& table, GuestCpu const& cpu, bool may_call = true) {
+[[AXVM_ONCE]] constexpr void common_guest_cpuid(CpuidTable& table, GuestCpu const& cpu, bool may_call = true) {
   if (CpuidEntry* leaf = table.find(cpuid::FEATURES)) {
     leaf->ecx |= cpuid::ECX_HYPERVISOR;
     if (cpu.mwait) leaf->ecx |= cpuid::ECX_MONITOR;

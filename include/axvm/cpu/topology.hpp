@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 
+#include <axvm/core/once.hpp>
 #include <axvm/cpu/cpuid.hpp>
 
 namespace axvm::inline v1 {
@@ -44,7 +45,7 @@ struct Topology {
 
   /// The APIC id of a vCPU: its package and its number within, so that threads of a core are neighbours. With one
   /// package ids equal indices.
-  [[nodiscard]] constexpr unsigned apic_id(unsigned index) const {
+  [[nodiscard, AXVM_ONCE]] constexpr unsigned apic_id(unsigned index) const {
     return package(index) << package_bits() | count_in(package(index), index);
   }
 };

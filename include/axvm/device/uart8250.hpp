@@ -60,14 +60,14 @@ class Uart8250 {
   static bool present(Config const& config) { return config.enabled; }
 
   /// Connects to the program's console.
-  static Result<Resources> open(Config const&, HostWith<HostPart::Console> const& host) {
+  [[AXVM_ONCE]] static Result<Resources> open(Config const&, HostWith<HostPart::Console> const& host) {
     auto port = host.console();
     if (!port) return std::unexpected(port.error());
     return Resources{*port};
   }
 
   /// What the DSDT says of it: a 16550A-compatible COM port.
-  static void describe_acpi(acpi::Aml& aml, Placement const& place) {
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& place) {
     Claim const& ports = place.find(ClaimKind::Pio);
     Claim const& line = place.find(ClaimKind::Irq);
     aml.device("COM1", [&] {
@@ -94,13 +94,13 @@ class Uart8250 {
     for (unsigned i = 0; i < 20 && !state.output.empty() && port_.wait(50); ++i) drain();
   }
 
-  void read(PioAccess& access) {
+  [[AXVM_ONCE]] void read(PioAccess& access) {
     std::uint32_t value = 0;
     for (unsigned i = 0; i < access.width; ++i) value |= std::uint32_t{read_register(access.offset + i)} << 8 * i;
     access.value = value;
   }
 
-  void write(PioAccess const& access) {
+  [[AXVM_ONCE]] void write(PioAccess const& access) {
     for (unsigned i = 0; i < access.width; ++i)
       write_register(access.offset + i, static_cast<std::uint8_t>(access.value >> 8 * i));
   }
@@ -284,7 +284,7 @@ class Uart8250 {
   }
 
   /// Watches the input while the ring has room; once full, not before half of it is free again.
-  void attend_input() {
+  [[AXVM_ONCE]] void attend_input() {
     if (input_ < 0) return;
     const bool wanted =
         !input_over_ && (watching_input_ ? state.input.room() != 0 : state.input.room() >= State::ring_size / 2);
@@ -327,7 +327,7 @@ class Uart8250 {
   }
 
   /// Gives the host what it takes of the ring; whether it took anything.
-  bool drain() {
+  [[AXVM_ONCE]] bool drain() {
     bool any = false;
     while (!state.output.empty()) {
       const ConstBytes waiting = state.output.front();

@@ -4,11 +4,12 @@
 #include <string>
 
 #include <axvm/core/error.hpp>
+#include <axvm/core/once.hpp>
 
 namespace axvm::inline v1 {
 
 /// An error as a program prints it: what failed, the system's reason, and what to do.
-[[gnu::cold]] inline std::string describe(Error const& error) {
+[[gnu::cold, AXVM_ONCE]] inline std::string describe(Error const& error) {
   std::string out(error.operation.view());
   if (error.os_error != 0) {
     // KVM can return numbers that the C library has no words for, such as ENOTSUPP (524).

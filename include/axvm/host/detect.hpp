@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/host_facts.hpp>
 #include <axvm/host/host_source.hpp>
@@ -127,7 +128,7 @@ inline void detect_svm(HostFacts& host, HostQuestions const& ask) {
 }  // namespace detail
 
 /// Reads what the processor and KVM say of a host; of this one if none is named.
-inline HostFacts detect_host(HostSource const& source = this_host) {
+[[AXVM_ONCE]] inline HostFacts detect_host(HostSource const& source = this_host) {
   const detail::HostQuestions ask(source);
   HostFacts host;
   auto append = [](auto& to, std::uint32_t value) {

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 
 namespace axvm::inline v1 {
@@ -14,7 +15,7 @@ namespace axvm::inline v1 {
 inline int default_kick_signal() { return SIGRTMIN; }
 
 /// Makes `signal` interrupt system calls and do nothing else. May be called any number of times.
-inline Result<> install_kick_signal(int signal) {
+[[AXVM_ONCE]] inline Result<> install_kick_signal(int signal) {
   if (signal < SIGRTMIN || signal > SIGRTMAX)
     return failure(ErrorCode::InvalidArgument, text<1023>("use signal ", signal, " to interrupt vCPUs"),
                    text<511>("choose a real-time signal, ", SIGRTMIN, " to ", SIGRTMAX));

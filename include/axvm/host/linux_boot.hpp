@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <axvm/boot/boot.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/io/file.hpp>
 
@@ -40,7 +41,7 @@ struct LinuxFiles {
 class LinuxBoot {
  public:
   /// Opens the files; an error names the one that cannot be opened.
-  [[nodiscard, gnu::cold]] static Result<LinuxBoot> open(LinuxFiles const& files) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] static Result<LinuxBoot> open(LinuxFiles const& files) {
     LinuxBoot boot;
     auto kernel = File::open("kernel", files.kernel);
     if (!kernel) return std::unexpected(kernel.error());
@@ -57,7 +58,7 @@ class LinuxBoot {
     return boot;
   }
 
-  [[gnu::cold]] Result<EntryState> operator()(boot::Context const& context) const {
+  [[gnu::cold, AXVM_ONCE]] Result<EntryState> operator()(boot::Context const& context) const {
     auto kernel = kernel_.map();
     if (!kernel) return std::unexpected(kernel.error());
     Result<Mapping> initrd = initrd_ ? initrd_->map() : Result<Mapping>(Mapping{});

@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/units.hpp>
 #include <axvm/device/host.hpp>
@@ -36,7 +37,7 @@ class BlockFile {
   /// How many requests may be under way at a time.
   static constexpr unsigned queue_depth = 256;
 
-  [[nodiscard, gnu::cold]] static Result<BlockImage> open(Path const& path, ImageOptions const& options) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] static Result<BlockImage> open(Path const& path, ImageOptions const& options) {
     auto failed = [&](std::string_view hint) {
       const int number = errno;
       const ErrorCode code = number == ENOENT                                         ? ErrorCode::NotFound

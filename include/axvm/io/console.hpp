@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstddef>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/events.hpp>
@@ -36,7 +37,7 @@ class Console {
   /// Called on the event-loop thread when the user types Ctrl-A X. Without it no key is special.
   Callback on_leave{};
 
-  [[nodiscard]] CharacterPort port() { return {this, &operations}; }
+  [[nodiscard, AXVM_ONCE]] CharacterPort port() { return {this, &operations}; }
 
   /// The console for a device that is to have its input alone. Ask before whatever uses port() is built: from then on
   /// that has no input. A second one at a time is InvalidState.
@@ -53,7 +54,7 @@ class Console {
 
   /// A description of its own for a terminal or a pipe, so that making it non-blocking does not change the shell's. A
   /// regular file never blocks, and a description of its own would lose its position.
-  static Descriptor writable_duplicate(int output) {
+  [[AXVM_ONCE]] static Descriptor writable_duplicate(int output) {
     struct stat status{};
     if (::fstat(output, &status) == 0 && (S_ISCHR(status.st_mode) || S_ISFIFO(status.st_mode))) {
       const auto path = text<40>("/proc/self/fd/", output);

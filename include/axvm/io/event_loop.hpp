@@ -11,6 +11,7 @@
 
 #include <axvm/core/list.hpp>
 #include <axvm/core/lock.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/io/descriptor.hpp>
@@ -51,7 +52,7 @@ class EventLoop {
   ~EventLoop() { stop(); }
 
   /// Makes the descriptors the loop itself needs.
-  [[nodiscard]] Result<> open() {
+  [[nodiscard, AXVM_ONCE]] Result<> open() {
     poll_ = Descriptor(::epoll_create1(EPOLL_CLOEXEC));
     wake_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     timer_ = Descriptor(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
@@ -62,7 +63,7 @@ class EventLoop {
   }
 
   /// Starts the thread; fails where the host allows no more of them.
-  [[nodiscard]] Result<> start() {
+  [[nodiscard, AXVM_ONCE]] Result<> start() {
     stopping_.store(false, std::memory_order_relaxed);
     auto body = [](void* self) -> void* {
       static_cast<EventLoop*>(self)->run();
@@ -78,7 +79,7 @@ class EventLoop {
   [[nodiscard]] ::pthread_t handle() const { return thread_.handle(); }
 
   /// Ends the thread after the callback it is in; no callback runs any more when this returns.
-  void stop() {
+  [[AXVM_ONCE]] void stop() {
     if (!thread_.joinable()) return;
     stopping_.store(true, std::memory_order_relaxed);
     const std::uint64_t one = 1;
@@ -87,15 +88,15 @@ class EventLoop {
   }
 
   /// What a device gets to see of the loop.
-  [[nodiscard]] static Events events_of(Owner& owner) { return {&owner, &operations}; }
+  [[nodiscard, AXVM_ONCE]] static Events events_of(Owner& owner) { return {&owner, &operations}; }
 
   /// Calls back on every signal of an eventfd, which need not be read: it is watched for edges.
-  [[nodiscard]] bool watch_signal(Owner& owner, int descriptor, Callback callback) {
+  [[nodiscard, AXVM_ONCE]] bool watch_signal(Owner& owner, int descriptor, Callback callback) {
     return watch(owner, descriptor, EPOLLIN | EPOLLET, callback);
   }
 
   /// Forgets everything a device asked for.
-  void forget(Owner const& owner) {
+  [[AXVM_ONCE]] void forget(Owner const& owner) {
     const Holding holding(mutex_);
     requests_.remove([&](Request const& request) {
       if (request.owner != &owner) return false;

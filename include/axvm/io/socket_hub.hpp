@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/stream_hub.hpp>
@@ -26,7 +27,7 @@ namespace axvm::inline v1 {
 /// program that listens at PATH_N.
 class SocketHub {
  public:
-  [[nodiscard, gnu::cold]] static Result<StreamHub> open(std::string_view path) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] static Result<StreamHub> open(std::string_view path) {
     auto listener = UnixListener::open(path);
     if (!listener) return std::unexpected(listener.error());
     auto made = std::make_unique<SocketHub>();

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/io/pseudo_terminal.hpp>
@@ -11,7 +12,8 @@
 namespace axvm::inline v1 {
 
 /// Connects a console to what `where` names: stdio, pty:PATH or unix:PATH.
-[[nodiscard, gnu::cold]] inline Result<CharacterConnection> connect_characters(SystemHost& host, Path const& where) {
+[[nodiscard, gnu::cold, AXVM_ONCE]] inline Result<CharacterConnection> connect_characters(SystemHost& host,
+                                                                                          Path const& where) {
   const std::string_view form = where;
   if (form == "stdio") return host.console.connect();
   if (form.starts_with("pty:")) return PseudoTerminal::open(form.substr(4));

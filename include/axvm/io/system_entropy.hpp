@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstddef>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/entropy.hpp>
 #include <axvm/io/descriptor.hpp>
@@ -14,7 +15,7 @@ namespace axvm::inline v1 {
 
 /// The kernel's random numbers, which the guest's generator is as good as. The first call waits until the host has
 /// gathered enough of them after its own start; from then on there always are.
-[[nodiscard, gnu::cold]] inline Result<EntropySource> system_entropy() {
+[[nodiscard, gnu::cold, AXVM_ONCE]] inline Result<EntropySource> system_entropy() {
   std::byte probe;
   if (retry_interrupted([&] { return ::getrandom(&probe, 1, 0); }) != 1)
     return failure(ErrorCode::HostIo, "use random numbers of the host", "allow the system call getrandom", errno);

@@ -14,6 +14,7 @@
 #include <span>
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/frame_port.hpp>
@@ -26,7 +27,7 @@ namespace axvm::inline v1 {
 /// goes. Addresses, bridges and whether it is up are the administrator's business.
 class Tap {
  public:
-  [[nodiscard, gnu::cold]] static Result<FramePort> open(std::string_view interface) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] static Result<FramePort> open(std::string_view interface) {
     ifreq request{};
     if (interface.empty() || interface.size() >= sizeof request.ifr_name ||
         interface.find_first_of("/% \t") != std::string_view::npos)

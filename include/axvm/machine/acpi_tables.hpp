@@ -11,14 +11,20 @@
 
 namespace axvm::inline v1 {
 
-/// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what every device that is
-/// there says of itself, in the machine's order. With a plan that has several NUMA nodes, the guest is told of them.
-/// `regions` are its RAM. Returns the address of the RSDP.
-template <class BoardType>
-Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& memory, AddressMap const& map,
-                                          std::span<const GuestRegion> regions, Topology const& topology,
-                                          PlacementPlan const* plan) {
-  using Composed = typename BoardType::Composition;
+namespace detail {
+
+/// What the devices of a machine say of themselves: a call, so that only this depends on the machine's type.
+struct DeviceNodes {
+  void* board = nullptr;
+  void (*describe)(void* board, acpi::Aml& aml) = nullptr;
+
+  void operator()(acpi::Aml& aml) const { describe(board, aml); }
+};
+
+[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_tables(DeviceNodes devices, GuestMemory const& memory,
+                                                                  AddressMap const& map,
+                                                                  std::span<const GuestRegion> regions,
+                                                                  Topology const& topology, PlacementPlan const* plan) {
   std::vector<acpi::Processor> processors(topology.vcpus);
   for (unsigned i = 0; i < topology.vcpus; ++i) processors[i].apic_id = topology.apic_id(i);
   acpi::Platform platform;
@@ -44,15 +50,29 @@ Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& m
   platform.reset_value = AcpiPower::reset_value;
   platform.sleep_type_s5 = AcpiPower::s5_sleep_type;
 
-  auto tables = acpi::write_tables(memory, map.acpi_tables, map.acpi_tables_size, platform, [&](acpi::Aml& aml) {
-    board.for_each_cell([&]<std::size_t I>(auto& cell) {
+  auto tables = acpi::write_tables(memory, map.acpi_tables, map.acpi_tables_size, platform, devices);
+  if (!tables) return std::unexpected(tables.error());
+  return tables->rsdp;
+}
+
+}  // namespace detail
+
+/// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what every device that is
+/// there says of itself, in the machine's order. With a plan that has several NUMA nodes, the guest is told of them.
+/// `regions` are its RAM. Returns the address of the RSDP.
+template <class BoardType>
+Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& memory, AddressMap const& map,
+                                          std::span<const GuestRegion> regions, Topology const& topology,
+                                          PlacementPlan const* plan) {
+  auto describe = [](void* self, acpi::Aml& aml) {
+    static_cast<BoardType*>(self)->for_each_cell([&]<std::size_t I>(auto& cell) {
+      using Composed = typename BoardType::Composition;
       using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
       if constexpr (HasAcpi<D>)
         if (cell.wanted()) D::describe_acpi(aml, Placement{claims_of<Composed, I>, instance_of<Composed, I>});
     });
-  });
-  if (!tables) return std::unexpected(tables.error());
-  return tables->rsdp;
+  };
+  return detail::write_tables({&board, describe}, memory, map, regions, topology, plan);
 }
 
 }  // namespace axvm::inline v1

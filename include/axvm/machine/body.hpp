@@ -19,6 +19,7 @@
 #include <axvm/machine/acpi_tables.hpp>
 #include <axvm/machine/device_windows.hpp>
 #include <axvm/machine/kept_loader.hpp>
+#include <axvm/machine/machine_checks.hpp>
 #include <axvm/machine/machine_host.hpp>
 #include <axvm/machine/machine_memory.hpp>
 #include <axvm/machine/machine_place.hpp>
@@ -153,42 +154,20 @@ class MachineBody {
   [[nodiscard]] HandlerObjects<HandlerList>& handlers() { return handlers_; }
 
  private:
-  [[gnu::cold]] Result<> enter(MachineState next) {
-    const MachineState now = state();
-    if (!may_follow(now, next))
-      return failure(ErrorCode::InvalidState, text<1023>("make a machine ", name_of(next), " that is ", name_of(now)),
-                     next == MachineState::Running ? "load a guest first" : "");
-    state_.store(next, std::memory_order_release);
-    return {};
-  }
+  [[gnu::cold]] Result<> enter(MachineState next) { return detail::enter(state_, next); }
   [[gnu::cold]] void enter_or_fail(MachineState next) {
     if (!enter(next)) state_.store(MachineState::Failed, std::memory_order_release);
   }
 
   [[gnu::cold]] Result<> check_host() {
-    const HostReport report = host_report<Profile>(detect_host());
-    if (const auto lacks = report.missing_optional(); !lacks.empty())
-      log_(Severity::Info, text<1023>("this host lacks, and the profile ", Profile::name, " does without: ", lacks));
-    if (report.fits()) return {};
-    const auto message = text<1023>("the profile ", Profile::name, " does not fit this host: ", report.missing());
-    if (config_.host_check == HostCheck::warn) {
-      log_(Severity::Warning, message);
-      return {};
-    }
-    return failure(ErrorCode::HostMismatch, message, "run on such a host, or go on regardless with --host-check=warn");
+    return detail::check_host(Profile::name, Profile::host_requirements, config_.host_check, log_);
   }
 
   /// Without interrupt controllers there is no start-up interrupt, by which the first processor starts the others.
   static constexpr unsigned most_vcpus = Composed::has_interrupts ? Profile::max_vcpus : 1;
 
   [[gnu::cold]] Result<> check_vcpus() {
-    if (config_.vcpus >= 1 && config_.vcpus <= most_vcpus) return {};
-    return failure(
-        ErrorCode::OutOfRange,
-        text<1023>("use ", config_.vcpus, " vCPUs: the profile ", Profile::name,
-                   Composed::has_interrupts ? " takes 1 to " : " without an interrupt controller takes 1 to ",
-                   most_vcpus),
-        "give a number in this range");
+    return detail::check_vcpus(Profile::name, config_.vcpus, most_vcpus, Composed::has_interrupts);
   }
 
   /// Builds virtual machine, devices and processors and loads the guest, from nothing: the same after a reset as at the

@@ -10,6 +10,7 @@
 #include <axvm/device/context.hpp>
 #include <axvm/hv/hypervisor.hpp>
 #include <axvm/io/event_loop.hpp>
+#include <axvm/machine/machine_checks.hpp>
 
 namespace axvm::inline v1::detail {
 
@@ -81,8 +82,7 @@ class DeviceWindows {
   /// Once in a machine's life, and not as an error: everything works, only slower.
   void tell(Error const& error) {
     if (std::exchange(told_, true)) return;
-    log_(Severity::Info,
-         text<1023>("accesses to devices leave the guest more often than they need: ", error.operation));
+    tell_of_exits(log_, error);
   }
 
   Log log_;

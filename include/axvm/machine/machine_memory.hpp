@@ -32,7 +32,7 @@ class MachineMemory {
 
   /// Makes it read as zeros, ties it to its place and, where that is asked for, all of it present; that ends early once
   /// `stop` is set, which a watcher that has enough of it sets, too.
-  [[gnu::cold]] Result<> renew(std::atomic<bool>& stop, MachinePlace const& place) {
+  [[gnu::cold, AXVM_ONCE]] Result<> renew(std::atomic<bool>& stop, MachinePlace const& place) {
     if (auto cleared = ram_.clear(); !cleared) return cleared;
     if (auto bound = place.bind(ram_); !bound) return bound;
     stop_ = &stop;
@@ -47,7 +47,7 @@ class MachineMemory {
   [[nodiscard]] GuestRam const& ram() const { return ram_; }
 
   /// The guest's memory as its devices see it.
-  [[nodiscard]] GuestMemory view() {
+  [[nodiscard, AXVM_ONCE]] GuestMemory view() {
     GuestMemory memory = ram_.memory();
     if (discards_) memory.discard_with(this, &MachineMemory::discard);
     return memory;
@@ -72,7 +72,7 @@ class MachineMemory {
   MemoryProgress watcher{};  ///< is told how far `renew` is with making memory present
 
  private:
-  [[gnu::cold]] Result<> take(Result<GuestRam> made) {
+  [[gnu::cold, AXVM_ONCE]] Result<> take(Result<GuestRam> made) {
     if (!made) return std::unexpected(made.error());
     ram_ = std::move(*made);
     return {};

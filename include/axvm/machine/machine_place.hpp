@@ -16,7 +16,7 @@ namespace axvm::inline v1::detail {
 /// Where on its host a machine runs: nowhere in particular until there is a plan.
 class MachinePlace {
  public:
-  [[gnu::cold]] Result<> take(PlacementPlan const& plan, unsigned vcpus) {
+  [[gnu::cold, AXVM_ONCE]] Result<> take(PlacementPlan const& plan, unsigned vcpus) {
     if (plan.vcpus.size() != vcpus)
       return failure(ErrorCode::InvalidArgument,
                      text<1023>("place a machine of ", vcpus, " vCPUs by a plan for ", plan.vcpus.size()));
@@ -38,7 +38,7 @@ class MachinePlace {
   }
 
   /// Gives the thread of vCPU `index`, the calling one, its host CPUs and its priority (0: none).
-  [[gnu::cold]] Result<> settle(unsigned index, unsigned realtime) const {
+  [[gnu::cold, AXVM_ONCE]] Result<> settle(unsigned index, unsigned realtime) const {
     if (plan_ == nullptr && realtime == 0) return {};
     const Text<15> name = text<15>("vCPU ", index);
     if (plan_ != nullptr)
@@ -47,7 +47,7 @@ class MachinePlace {
     return realtime == 0 ? Result<>{} : make_realtime(::pthread_self(), name.view(), static_cast<int>(realtime));
   }
   /// The same for the thread that does the devices' I/O.
-  [[gnu::cold]] Result<> settle_io(::pthread_t thread) const {
+  [[gnu::cold, AXVM_ONCE]] Result<> settle_io(::pthread_t thread) const {
     if (plan_ == nullptr || plan_->io_cpus.empty()) return {};
     return set_affinity(thread, "the I/O thread", plan_->io_cpus);
   }

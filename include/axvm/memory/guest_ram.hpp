@@ -11,6 +11,7 @@
 
 #include <axvm/core/address_map.hpp>
 #include <axvm/core/guest_memory.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/memory/backing.hpp>
 #include <axvm/memory/spread.hpp>
@@ -37,7 +38,7 @@ struct MemoryPlan {
 class GuestRam {
  public:
   /// Reserves memory; the time does not depend on its size. The plan's spans are not kept.
-  [[nodiscard, gnu::cold]] static Result<GuestRam> reserve(MemoryPlan const& plan) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] static Result<GuestRam> reserve(MemoryPlan const& plan) {
     if (plan.size < MiB || !is_aligned(plan.size, 4 * KiB))
       return failure(ErrorCode::OutOfRange,
                      detail::sentence({"use ", detail::decimal(plan.size), " bytes of guest memory"}),
@@ -69,7 +70,7 @@ class GuestRam {
   [[nodiscard]] std::span<const BackedRange> backing() const { return {ranges_.data(), range_count_}; }
 
   /// One line of what was got: "512 MiB of transparent huge pages, locked".
-  [[nodiscard, gnu::cold]] Text<511> describe() const {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Text<511> describe() const {
     Text<511> line;
     for (const MemoryBacking backing : kinds) {
       std::uint64_t sum = 0;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 
+#include <axvm/core/once.hpp>
 #include <axvm/cpu/cpu.hpp>
 #include <axvm/observe/text_table.hpp>
 
@@ -10,7 +11,7 @@ namespace axvm::inline v1 {
 
 /// How a host fits a profile as a table of all requirements and a last line with the verdict: at most 120 columns, ends
 /// with a newline. `std::fputs(describe_host(Xv2::host_report()).c_str(), stdout);`
-[[nodiscard]] inline std::string describe_host(HostReport const& report) {
+[[nodiscard, AXVM_ONCE]] inline std::string describe_host(HostReport const& report) {
   HostFacts const& host = report.host;
   std::string out(host.brand.empty() ? "a processor without a name" : host.brand.view());
   out.append(

@@ -6,6 +6,7 @@
 
 #include <axvm/compose/description.hpp>
 #include <axvm/compose/regions.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/observe/json_writer.hpp>
 #include <axvm/observe/notation.hpp>
 #include <axvm/observe/plan_text.hpp>
@@ -62,7 +63,7 @@ namespace detail {
 
 /// A machine as a JSON object for tools: addresses, sizes and lines are numbers. What the members mean is said at
 /// Description, DeviceDescription and Region, whose names they have.
-[[nodiscard, gnu::cold]] inline std::string describe_json(Description const& machine) {
+[[nodiscard, gnu::cold, AXVM_ONCE]] inline std::string describe_json(Description const& machine) {
   JsonWriter json;
   json.object([&] {
     json.key("profile").object([&] {

@@ -10,6 +10,7 @@
 #include <axvm/compose/description.hpp>
 #include <axvm/compose/layout.hpp>
 #include <axvm/compose/regions.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/observe/device_lines.hpp>
 #include <axvm/observe/notation.hpp>
 #include <axvm/observe/svg_canvas.hpp>
@@ -223,7 +224,7 @@ class MachinePicture {
 /// A machine as a picture for a document: an SVG 800 pixels wide and as high as it takes. The address map is a bar,
 /// ordered but not to scale; each device is a box with its ports, windows, lines and ACPI node; what the kernel does
 /// looks different from what the monitor does. Needs no font, script or file from elsewhere.
-[[nodiscard, gnu::cold]] inline std::string describe_svg(Description const& machine) {
+[[nodiscard, gnu::cold, AXVM_ONCE]] inline std::string describe_svg(Description const& machine) {
   return detail::MachinePicture(machine).draw();
 }
 

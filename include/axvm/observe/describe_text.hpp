@@ -6,6 +6,7 @@
 
 #include <axvm/compose/description.hpp>
 #include <axvm/compose/regions.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/observe/device_lines.hpp>
 #include <axvm/observe/notation.hpp>
 #include <axvm/observe/plan_text.hpp>
@@ -32,7 +33,7 @@ namespace detail {
 /// A machine as a table of its devices, one of its address map and, if it was planned, where it runs: UTF-8, at most
 /// 120 columns, ends with a newline. Addresses are inclusive.
 /// `std::fputs(describe_text(Xv2::description(config)).c_str(), stdout);`
-[[nodiscard, gnu::cold]] inline std::string describe_text(Description const& machine) {
+[[nodiscard, gnu::cold, AXVM_ONCE]] inline std::string describe_text(Description const& machine) {
   std::string out(machine.profile_type);
   out.append(": ").append(machine.profile).append("\n");
   out.append(notation::count(machine.vcpus, "vCPU")).append(" of at most ").append(std::to_string(machine.max_vcpus));

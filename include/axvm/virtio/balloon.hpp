@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <axvm/core/field.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
 #include <axvm/virtio/balloon_core.hpp>
@@ -60,15 +61,15 @@ class VirtioBalloon {
   VirtioBalloon(Config const& config, DeviceContext& context)
       : state{.transport = {}, .balloon = {.num_pages = pages(config.size)}},
         core_(context.memory, state.balloon, config.reporting, config.deflate_on_oom, counters.balloon),
-        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {}
+        transport_(transport(config, context)) {}
   VirtioBalloon(VirtioBalloon const&) = delete;
   VirtioBalloon& operator=(VirtioBalloon const&) = delete;
 
-  void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) { transport_.write(access); }
+  [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
+  [[AXVM_ONCE]] void write(MmioAccess const& access) { transport_.write(access); }
 
   /// Asks the guest for so many bytes from now on, less than a page of them ignored; under the device's lock.
-  void resize(std::uint64_t size) {
+  [[AXVM_ONCE]] void resize(std::uint64_t size) {
     state.balloon.num_pages = pages(size);
     core_.changed(transport_);
   }
@@ -76,13 +77,15 @@ class VirtioBalloon {
   [[nodiscard]] std::uint64_t actual() const { return state.balloon.actual * page_size; }
 
   /// `state` was assigned: checks it and goes on from there.
-  void restored() {
+  [[AXVM_ONCE]] void restored() {
     transport_.restored();
     core_.changed(transport_);
   }
 
   /// The device's node in the DSDT.
-  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& placement) {
+    virtio::describe_mmio(aml, placement);
+  }
 
   State state;
   Counters counters;
@@ -94,6 +97,12 @@ class VirtioBalloon {
   }
 
   static constexpr std::string_view name = "virtio-balloon";
+
+  // What the constructor does, in functions for AXVM_ONCE.
+  [[AXVM_ONCE]] virtio::MmioTransport<virtio::BalloonCore> transport(Config const& config,
+                                                                     DeviceContext const& context) {
+    return {core_, state.transport, counters.transport, name, context, config.exact_interrupt_status};
+  }
 
   virtio::BalloonCore core_;
   virtio::MmioTransport<virtio::BalloonCore> transport_;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <axvm/core/field.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
@@ -59,7 +60,7 @@ class VirtioBlk {
   [[nodiscard]] static bool present(Config const& config) { return !config.path.empty(); }
 
   /// Opens the image. Errors name its path: InvalidArgument for one that is too long, else what the host says.
-  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Images> const& host) {
+  [[nodiscard, AXVM_ONCE]] static Result<Resources> open(Config const& config, HostWith<HostPart::Images> const& host) {
     using namespace std::string_view_literals;
     if (config.path.truncated())
       return failure(ErrorCode::InvalidArgument, text<1023>("open disk image "sv, config.path),
@@ -74,10 +75,47 @@ class VirtioBlk {
 
   /// The image must stay open, and where it is, as long as the device lives.
   VirtioBlk(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(resources.image, config.read_only, file_name(config.path), counters.disk, config.queues),
-        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {
+      : core_(core(config, resources)), transport_(transport(config, context)) {
+    start(config, resources.image, context);
+  }
+
+  [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
+  [[AXVM_ONCE]] void write(MmioAccess const& access) {
+    transport_.write(access);
+    state.writeback = core_.writeback();
+  }
+
+  /// The image may have another size now: the guest hears of it. For the program, which is told of that by whoever
+  /// changed it; under the device's lock.
+  [[AXVM_ONCE]] void image_resized() { core_.resized(transport_); }
+
+  /// `state` was assigned: checks it and goes on from there; queues are looked at again once the machine runs.
+  [[AXVM_ONCE]] void restored() {
+    core_.set_writeback(state.writeback);
+    transport_.restored();
+  }
+
+  /// The machine has stopped: what is under way ends, so that `state` and guest memory have all of it.
+  [[AXVM_ONCE]] void quiesce() { core_.quiesce(transport_); }
+
+  /// The device's node in the DSDT.
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& placement) {
+    virtio::describe_mmio(aml, placement);
+  }
+
+  State state;
+  Counters counters;
+
+ private:
+  // What the constructor does, in functions for AXVM_ONCE.
+  [[AXVM_ONCE]] virtio::BlkCore core(Config const& config, Resources& resources) {
+    return {resources.image, config.read_only, file_name(config.path), counters.disk, config.queues};
+  }
+  [[AXVM_ONCE]] virtio::MmioTransport<virtio::BlkCore> transport(Config const& config, DeviceContext const& context) {
+    return {core_, state.transport, counters.transport, name, context, config.exact_interrupt_status};
+  }
+  [[AXVM_ONCE]] void start(Config const& config, BlockImage const& image, DeviceContext& context) {
     using namespace std::string_view_literals;
-    BlockImage const& image = resources.image;
     if (image.has_queue())
       core_.set_asynchronous(
           context.events.watch(image.descriptor(), Interest::Readable, Callback::to<&VirtioBlk::finished>(*this)));
@@ -86,32 +124,6 @@ class VirtioBlk {
                                              ": no io_uring here (errno "sv, image.queue_error(), ")"sv));
   }
 
-  void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) {
-    transport_.write(access);
-    state.writeback = core_.writeback();
-  }
-
-  /// The image may have another size now: the guest hears of it. For the program, which is told of that by whoever
-  /// changed it; under the device's lock.
-  void image_resized() { core_.resized(transport_); }
-
-  /// `state` was assigned: checks it and goes on from there; queues are looked at again once the machine runs.
-  void restored() {
-    core_.set_writeback(state.writeback);
-    transport_.restored();
-  }
-
-  /// The machine has stopped: what is under way ends, so that `state` and guest memory have all of it.
-  void quiesce() { core_.quiesce(transport_); }
-
-  /// The device's node in the DSDT.
-  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
-
-  State state;
-  Counters counters;
-
- private:
   void finished() { core_.finished(transport_); }
 
   /// The path's last component: the disk's serial number, by which the guest can tell its disks apart.

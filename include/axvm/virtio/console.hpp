@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include <axvm/core/field.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
@@ -49,37 +50,37 @@ class VirtioConsole {
   [[nodiscard]] static bool present(Config const& config) { return !config.port.empty(); }
 
   /// Connects it. Errors are the host's and name the port.
-  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Characters> const& host) {
+  [[nodiscard, AXVM_ONCE]] static Result<Resources> open(Config const& config,
+                                                         HostWith<HostPart::Characters> const& host) {
     Result<CharacterConnection> connection = host.characters(config.port);
     if (!connection) return std::unexpected(connection.error());
     return Resources{*std::move(connection)};
   }
 
   VirtioConsole(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(resources.connection, state.buffers, context.events,
-              {Callback::to<&VirtioConsole::attend>(*this), Callback::to<&VirtioConsole::give_up>(*this)},
-              counters.console),
-        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {}
+      : core_(core(resources, context)), transport_(transport(config, context)) {}
   VirtioConsole(VirtioConsole const&) = delete;
   VirtioConsole& operator=(VirtioConsole const&) = delete;
   /// What the guest wrote last is not lost when the machine ends: a reader that is slow gets up to a second for it.
   ~VirtioConsole() { core_.finish(); }
 
-  void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) { transport_.write(access); }
+  [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
+  [[AXVM_ONCE]] void write(MmioAccess const& access) { transport_.write(access); }
 
   /// The terminal may have another size now: the guest hears of it. For the program, which alone hears of its
   /// terminal's changes; under the device's lock.
-  void terminal_resized() { core_.resized(transport_); }
+  [[AXVM_ONCE]] void terminal_resized() { core_.resized(transport_); }
 
   /// `state` was assigned: checks it and goes on from there.
-  void restored() {
+  [[AXVM_ONCE]] void restored() {
     transport_.restored();
     core_.restored(transport_);
   }
 
   /// The device's node in the DSDT.
-  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& placement) {
+    virtio::describe_mmio(aml, placement);
+  }
 
   State state;
   Counters counters;
@@ -87,8 +88,21 @@ class VirtioConsole {
  private:
   static constexpr std::string_view name = "virtio-console";
 
-  void attend() { core_.attend(transport_); }
-  void give_up() { core_.give_up(transport_); }
+  [[AXVM_ONCE]] void attend() { core_.attend(transport_); }
+  [[AXVM_ONCE]] void give_up() { core_.give_up(transport_); }
+
+  // What the constructor does, in functions for AXVM_ONCE.
+  [[AXVM_ONCE]] virtio::ConsoleCore core(Resources& resources, DeviceContext& context) {
+    return {resources.connection,
+            state.buffers,
+            context.events,
+            {Callback::to<&VirtioConsole::attend>(*this), Callback::to<&VirtioConsole::give_up>(*this)},
+            counters.console};
+  }
+  [[AXVM_ONCE]] virtio::MmioTransport<virtio::ConsoleCore> transport(Config const& config,
+                                                                     DeviceContext const& context) {
+    return {core_, state.transport, counters.transport, name, context, config.exact_interrupt_status};
+  }
 
   virtio::ConsoleCore core_;
   virtio::MmioTransport<virtio::ConsoleCore> transport_;

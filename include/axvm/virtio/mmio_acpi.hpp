@@ -1,6 +1,7 @@
 #pragma once
 
 #include <axvm/acpi/acpi.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/device/placement.hpp>
 
 namespace axvm::inline v1::virtio {
@@ -11,7 +12,7 @@ namespace axvm::inline v1::virtio {
 ///
 /// All device types share that _HID, so _UID and the node's name come from the interrupt line, which is the device's
 /// own in the whole machine, not from its place among the devices of its type.
-constexpr void describe_mmio(acpi::Aml& aml, Placement const& placement) {
+[[AXVM_ONCE]] constexpr void describe_mmio(acpi::Aml& aml, Placement const& placement) {
   Claim const& window = placement.find(ClaimKind::Mmio);
   Claim const& line = placement.find(ClaimKind::Irq);
   aml.device(acpi::device_name("VR", line.base), [&] {

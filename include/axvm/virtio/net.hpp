@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <axvm/core/field.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
@@ -76,7 +77,7 @@ class VirtioNet {
   [[nodiscard]] static bool present(Config const& config) { return !config.tap.empty(); }
 
   /// Attaches to the TAP. Errors: InvalidArgument for an address that is none; else the host's, which name the TAP.
-  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Frames> const& host) {
+  [[nodiscard, AXVM_ONCE]] static Result<Resources> open(Config const& config, HostWith<HostPart::Frames> const& host) {
     using namespace std::string_view_literals;
     std::array<std::uint8_t, 6> mac = mac_of(config.tap);
     if (!config.mac.empty() || config.mac.truncated()) {
@@ -93,28 +94,28 @@ class VirtioNet {
   }
 
   VirtioNet(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(resources.port, resources.mac, state.held, context.events, Callback::to<&VirtioNet::attend>(*this),
-              counters.net),
-        transport_(core_, state.transport, counters.transport, name, context, config.exact_interrupt_status) {}
+      : core_(core(resources, context)), transport_(transport(config, context)) {}
   VirtioNet(VirtioNet const&) = delete;
   VirtioNet& operator=(VirtioNet const&) = delete;
 
-  void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) {
+  [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
+  [[AXVM_ONCE]] void write(MmioAccess const& access) {
     transport_.write(access);
     // A queue that the driver has stopped starts anew, and chains taken from it are nobody's.
     if (!receive_queue().ready) core_.forget();
   }
 
   /// `state` was assigned: checks it and goes on from there. Chains that were taken ahead are taken again.
-  void restored() {
+  [[AXVM_ONCE]] void restored() {
     receive_queue().next_available = virtio::NetCore::rewound(receive_queue().next_available, state.held);
     core_.forget();
     transport_.restored();
   }
 
   /// The device's node in the DSDT.
-  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& placement) {
+    virtio::describe_mmio(aml, placement);
+  }
 
   /// The address of a guest's interface for which none is given: the same for the same TAP at all times.
   [[nodiscard]] static constexpr std::array<std::uint8_t, 6> mac_of(std::string_view tap) {
@@ -135,7 +136,16 @@ class VirtioNet {
   static constexpr std::string_view name = "virtio-net";
 
   [[nodiscard]] virtio::QueueState& receive_queue() { return state.transport.queues[virtio::NetCore::receiveq]; }
-  void attend() { core_.attend(transport_); }
+  [[AXVM_ONCE]] void attend() { core_.attend(transport_); }
+
+  // What the constructor does, in functions for AXVM_ONCE.
+  [[AXVM_ONCE]] virtio::NetCore core(Resources& resources, DeviceContext& context) {
+    return {resources.port, resources.mac, state.held, context.events, Callback::to<&VirtioNet::attend>(*this),
+            counters.net};
+  }
+  [[AXVM_ONCE]] virtio::MmioTransport<virtio::NetCore> transport(Config const& config, DeviceContext const& context) {
+    return {core_, state.transport, counters.transport, name, context, config.exact_interrupt_status};
+  }
 
   virtio::NetCore core_;
   virtio::MmioTransport<virtio::NetCore> transport_;

@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include <axvm/core/field.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
 #include <axvm/virtio/mmio.hpp>
@@ -44,30 +45,36 @@ class VirtioRng {
   [[nodiscard]] static bool present(Config const& config) { return config.enabled; }
 
   /// Finds the host's random numbers. Errors are the host's.
-  [[nodiscard]] static Result<Resources> open(Config const&, HostWith<HostPart::Entropy> const& host) {
+  [[nodiscard, AXVM_ONCE]] static Result<Resources> open(Config const&, HostWith<HostPart::Entropy> const& host) {
     Result<EntropySource> source = host.entropy();
     if (!source) return std::unexpected(source.error());
     return Resources{*source};
   }
 
   VirtioRng(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(resources.source, counters.entropy),
-        transport_(core_, state, counters.transport, name, context, config.exact_interrupt_status) {}
+      : core_(resources.source, counters.entropy), transport_(transport(config, context)) {}
 
-  void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) { transport_.write(access); }
+  [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
+  [[AXVM_ONCE]] void write(MmioAccess const& access) { transport_.write(access); }
 
   /// `state` was assigned: checks it and goes on from there; the queue is looked at again once the machine runs.
-  void restored() { transport_.restored(); }
+  [[AXVM_ONCE]] void restored() { transport_.restored(); }
 
   /// The device's node in the DSDT.
-  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& placement) {
+    virtio::describe_mmio(aml, placement);
+  }
 
   State state;
   Counters counters;
 
  private:
   static constexpr std::string_view name = "virtio-rng";
+
+  // What the constructor does, in functions for AXVM_ONCE.
+  [[AXVM_ONCE]] virtio::MmioTransport<virtio::RngCore> transport(Config const& config, DeviceContext const& context) {
+    return {core_, state, counters.transport, name, context, config.exact_interrupt_status};
+  }
 
   virtio::RngCore core_;
   virtio::MmioTransport<virtio::RngCore> transport_;

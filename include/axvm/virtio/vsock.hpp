@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include <axvm/core/field.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/text.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
@@ -52,29 +53,31 @@ class VirtioVsock {
   [[nodiscard]] static bool present(Config const& config) { return !config.path.empty(); }
 
   /// Listens at the path. Errors are the host's and name it.
-  [[nodiscard]] static Result<Resources> open(Config const& config, HostWith<HostPart::Streams> const& host) {
+  [[nodiscard, AXVM_ONCE]] static Result<Resources> open(Config const& config,
+                                                         HostWith<HostPart::Streams> const& host) {
     Result<StreamHub> hub = host.streams(config.path);
     if (!hub) return std::unexpected(hub.error());
     return Resources{*std::move(hub)};
   }
 
   VirtioVsock(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(resources.hub, config.cid, context.events, Callback::to<&VirtioVsock::attend>(*this), counters.sockets),
-        transport_(core_, state, counters.transport, name, context, config.exact_interrupt_status) {}
+      : core_(core(config, resources, context)), transport_(transport(config, context)) {}
   VirtioVsock(VirtioVsock const&) = delete;
   VirtioVsock& operator=(VirtioVsock const&) = delete;
 
-  void read(MmioAccess& access) { transport_.read(access); }
-  void write(MmioAccess const& access) { transport_.write(access); }
+  [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
+  [[AXVM_ONCE]] void write(MmioAccess const& access) { transport_.write(access); }
 
   /// `state` was assigned: checks it and goes on from there. Connections do not survive: the guest is told so.
-  void restored() {
+  [[AXVM_ONCE]] void restored() {
     core_.restored();
     transport_.restored();
   }
 
   /// The device's node in the DSDT.
-  static void describe_acpi(acpi::Aml& aml, Placement const& placement) { virtio::describe_mmio(aml, placement); }
+  [[AXVM_ONCE]] static void describe_acpi(acpi::Aml& aml, Placement const& placement) {
+    virtio::describe_mmio(aml, placement);
+  }
 
   State state;
   Counters counters;
@@ -82,7 +85,15 @@ class VirtioVsock {
  private:
   static constexpr std::string_view name = "virtio-vsock";
 
-  void attend() { core_.attend(transport_); }
+  [[AXVM_ONCE]] void attend() { core_.attend(transport_); }
+
+  // What the constructor does, in functions for AXVM_ONCE.
+  [[AXVM_ONCE]] virtio::VsockCore core(Config const& config, Resources& resources, DeviceContext& context) {
+    return {resources.hub, config.cid, context.events, Callback::to<&VirtioVsock::attend>(*this), counters.sockets};
+  }
+  [[AXVM_ONCE]] virtio::MmioTransport<virtio::VsockCore> transport(Config const& config, DeviceContext const& context) {
+    return {core_, state, counters.transport, name, context, config.exact_interrupt_status};
+  }
 
   virtio::VsockCore core_;
   virtio::MmioTransport<virtio::VsockCore> transport_;

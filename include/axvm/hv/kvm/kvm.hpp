@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <memory>
 
+#include <axvm/core/once.hpp>
 #include <axvm/hv/hypervisor.hpp>
 #include <axvm/hv/kvm/quirks.hpp>
 #include <axvm/hv/kvm/requirements.hpp>
@@ -20,7 +21,7 @@ class Kvm {
   using Vm = kvm::Vm;
 
   /// Opens the KVM device and checks that it has what this project needs; an error says what is missing and what to do.
-  [[nodiscard, gnu::cold]] static Result<Kvm> open(char const* path = "/dev/kvm") {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] static Result<Kvm> open(char const* path = "/dev/kvm") {
     Descriptor device(::open(path, O_RDWR | O_CLOEXEC));
     if (!device) return std::unexpected(open_error(path, errno));
     const int number = device.get();
@@ -36,7 +37,7 @@ class Kvm {
   /// What devices may ask for by `needs`.
   static constexpr bool has(Feature feature) { return feature == Feature::Doorbells; }
 
-  [[nodiscard, gnu::cold]] Result<Vm> create_vm(VmPlan const& plan) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<Vm> create_vm(VmPlan const& plan) {
     const int most = ::ioctl(device_.get(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
     if (most > 0 && plan.vcpus > static_cast<unsigned>(most))
       return failure(ErrorCode::OutOfRange, text<1023>("create a machine of ", plan.vcpus, " vCPUs: KVM allows ", most),
@@ -54,7 +55,7 @@ class Kvm {
   }
 
   /// What KVM supports, with the TSC-deadline timer, which KVM reports apart from the table ([linux/kvm] 4.46).
-  [[nodiscard, gnu::cold]] Result<CpuidTable> supported_cpuid() {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<CpuidTable> supported_cpuid() {
     auto list = std::make_unique<CountedList<kvm_cpuid_entry2, CpuidTable::capacity>>();
     list->count = CpuidTable::capacity;
     if (::ioctl(device_.get(), GET_SUPPORTED_CPUID, list.get()) != 0)

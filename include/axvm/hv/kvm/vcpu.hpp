@@ -11,6 +11,7 @@
 #include <memory>
 
 #include <axvm/core/exit.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/cpu/cpuid.hpp>
 #include <axvm/cpu/guest_debug.hpp>
@@ -131,7 +132,7 @@ class Vcpu {
     return {.address = arch.pc, .exception = arch.exception, .dr6 = arch.dr6};
   }
 
-  [[nodiscard, gnu::cold]] Result<> set_cpuid(CpuidTable const& table) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<> set_cpuid(CpuidTable const& table) {
     auto list = std::make_unique<CountedList<kvm_cpuid_entry2, CpuidTable::capacity>>();  // 10 KiB: not for a stack
     for (CpuidEntry const& entry : table.entries()) {
       const std::uint32_t flags = entry.indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0;
@@ -144,7 +145,7 @@ class Vcpu {
   }
 
   /// Puts the processor into the state a loader asked for: KVM's reset state, with both register groups replaced.
-  [[nodiscard, gnu::cold]] Result<> set_entry(EntryState const& entry) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<> set_entry(EntryState const& entry) {
     kvm_sregs sregs{};
     if (auto got = call(KVM_GET_SREGS, &sregs, "read the system registers"); !got) return got;
     to_kvm(entry.system, sregs);
@@ -166,7 +167,7 @@ class Vcpu {
   }
 
   /// What went wrong in the last run(), with the registers.
-  [[nodiscard, gnu::cold]] Text<1023> describe_failure() {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Text<1023> describe_failure() {
     Text<1023> out = reason();
     auto general_registers = general();
     auto system_registers = system();

@@ -11,6 +11,7 @@
 
 #include <axvm/core/guest_memory.hpp>
 #include <axvm/core/list.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/device/claims.hpp>
 #include <axvm/device/irq_line.hpp>
@@ -50,7 +51,7 @@ class Vm {
   /// Whether MWAIT waits in the guest, without an exit.
   [[nodiscard]] bool waits_in_guest() const { return waits_in_guest_; }
 
-  [[nodiscard, gnu::cold]] Result<> map(unsigned slot, GuestRegion const& region) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<> map(unsigned slot, GuestRegion const& region) {
     if (slot >= next_slot_) next_slot_ = slot + 1;
     return map(slot, region, 0, "map guest memory");
   }
@@ -58,7 +59,7 @@ class Vm {
   /// A memory slot that the guest cannot write ([linux/kvm] 4.35): its loads are loads, its stores exits, or doorbells
   /// where there is one. The slot is never changed or deleted while the guest runs; what changes is the memory under
   /// it, which KVM follows as it does when the host swaps.
-  [[nodiscard, gnu::cold]] Result<RegisterPage> register_page(GuestAddress address, std::uint64_t size) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<RegisterPage> register_page(GuestAddress address, std::uint64_t size) {
     if (::ioctl(descriptor_.get(), KVM_CHECK_EXTENSION, KVM_CAP_READONLY_MEM) <= 0)
       return failure(ErrorCode::Unsupported, "map a register page: KVM lacks KVM_CAP_READONLY_MEM");
     auto memory = SwappedMemory::make(size);
@@ -72,7 +73,7 @@ class Vm {
                         [](void* self, ConstBytes content) { (void)static_cast<SwappedMemory*>(self)->swap(content); });
   }
 
-  [[nodiscard, gnu::cold]] Result<Vcpu> create_vcpu(unsigned index, unsigned apic_id) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<Vcpu> create_vcpu(unsigned index, unsigned apic_id) {
     Descriptor vcpu(::ioctl(descriptor_.get(), KVM_CREATE_VCPU, apic_id));
     if (!vcpu) return std::unexpected(failed(text<80>("create vCPU ", index)).error());
     void* shared = ::mmap(nullptr, run_size_, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu.get(), 0);
@@ -83,7 +84,7 @@ class Vm {
   /// A line tells KVM its levels; an edge is one there and back. That takes two system calls, and less than an irqfd
   /// does: KVM hands the signal of one that is connected to a pin of the I/O APIC to a thread of the kernel, which must
   /// be woken first (measured, for a request of a disk: 4,000 instructions of 49,000).
-  [[nodiscard, gnu::cold]] Result<IrqLine> connect(Claim const& irq) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<IrqLine> connect(Claim const& irq) {
     Line& line = lines_.add(descriptor_.get(), static_cast<std::uint32_t>(irq.base));
     if (irq.trigger == Trigger::Level)
       return IrqLine(&line, [](void* self, bool level) { static_cast<Line*>(self)->set_level(level); });
@@ -92,7 +93,8 @@ class Vm {
     });
   }
 
-  [[nodiscard, gnu::cold]] Result<int> doorbell(GuestAddress address, std::uint8_t width, std::uint64_t value) {
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<int> doorbell(GuestAddress address, std::uint8_t width,
+                                                           std::uint64_t value) {
     Descriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!event) return std::unexpected(failed("create an eventfd for a doorbell").error());
     kvm_ioeventfd ioeventfd{};
