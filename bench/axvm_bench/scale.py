@@ -113,7 +113,7 @@ def rates_table(report, title, seen, phase, each):
 
 def main(argv=None):
     arguments = parse(argv)
-    lab = Lab("scale", arguments, icount=not arguments.host)
+    lab = Lab("scale", arguments, icount=not arguments.host, short_slices=not arguments.host)
     starts = starts_of(lab, arguments)
     results = lab.run(job_of(starts, arguments))
     seen = {key: Seen(runs) for key in starts if (runs := results["runs"].get(f"{key[0]} {key[1]}"))}
