@@ -50,7 +50,7 @@ def starts_of(lab, quick):
     starts[f"{OURS}, 20 vCPUs"] = ours(vcpus=20)
     starts[f"{OURS}, without entropy and balloon"] = ours(*off)
     for what, more in {"a disk": ["--disk", str(disk)], "eight disks": 8 * ["--disk", str(disk) + ",ro"],
-                       "a disk of four queues": ["--disk", str(disk), "--blk0.queues", "4"],
+                       "a disk of one queue": ["--disk", str(disk), "--blk0.queues", "1"],
                        "a vsock": ["--vsock0.path", f"{tempfile.gettempdir()}/axvm-bench.{os.getpid()}"]}.items():  # fmt: skip
         starts[f"{OURS}, {what}"] = ours(*more)
     starts[f"{PEER}, 1 vCPU"] = monitors.qemu_microvm(tiny, memory="128M")

@@ -119,7 +119,7 @@ def rates_table(report, title, seen, phase, each):
 
 def measure(report, arguments, counts, icount):
     """One half of the report; what was seen, and what failed."""
-    lab = Lab("scale", arguments, icount=icount)
+    lab = Lab("scale", arguments, icount=icount, short_slices=icount)
     starts = starts_of(lab, arguments, counts)
     results = lab.run(job_of(starts, arguments))
     seen = {key: Seen(runs) for key in starts if (runs := results["runs"].get(f"{key[0]} {key[1]}"))}

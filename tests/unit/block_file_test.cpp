@@ -334,7 +334,7 @@ TEST_CASE("block file: the queue reads and writes any list of segments") {
   for (std::size_t list = 0; list < odd_lists.size(); ++list) {
     CAPTURE(list);
     std::string expected = pattern(3 * 4096);
-    BlockImage image = opened(directory.put("disk", expected), false);
+    BlockImage image = opened(directory.put("disk", expected), ImageOptions{.at_once = false});
     const std::string written = pattern(4096, 99);
     Pieces out(written, odd_lists[list]);
     CHECK(queued(image, {.operation = BlockOperation::Write, .offset = 4000, .segments = out.segments}) == 0);
@@ -351,7 +351,7 @@ TEST_CASE("block file: many requests by the queue at once, submitted together") 
   if (!has_queue()) return;
   const scratch::Directory directory;
   const std::string contents = pattern(BlockFile::queue_depth * 4096);
-  BlockImage image = opened(directory.put("disk", contents), false);
+  BlockImage image = opened(directory.put("disk", contents), ImageOptions{.at_once = false});
   for (unsigned round = 0; round < 5; ++round) {
     std::vector<Pieces> pieces;
     pieces.reserve(BlockFile::queue_depth);
@@ -385,7 +385,7 @@ TEST_CASE("block file: many requests by the queue at once, submitted together") 
 TEST_CASE("block file: what the queue has no room for is carried out at once") {
   if (!has_queue()) return;
   const scratch::Directory directory;
-  BlockImage image = opened(directory.put("disk", pattern(512)), false);
+  BlockImage image = opened(directory.put("disk", pattern(512)), ImageOptions{.at_once = false});
   std::string into(512, '#');
   const Segment segment{reinterpret_cast<std::byte*>(into.data()), into.size()};
   const BlockRequest request{.operation = BlockOperation::Read, .segments = {&segment, 1}};
@@ -400,6 +400,65 @@ TEST_CASE("block file: what the queue has no room for is carried out at once") {
     count += static_cast<unsigned>(image.reap(ended));
   }
   CHECK(queued(image, request) == 0);
+}
+
+TEST_CASE("block file: what the host has in memory is read at once, whatever the list of segments") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  const std::string expected = pattern(3 * 4096);
+  BlockImage image = opened(directory.put("disk", expected), true);
+  for (std::size_t list = 0; list < odd_lists.size(); ++list) {
+    CAPTURE(list);
+    Pieces in(std::string(4096, '#'), odd_lists[list]);
+    const BlockRequest request{.operation = BlockOperation::Read, .offset = 3999, .segments = in.segments};
+    if (in.segments.size() <= 64) CHECK(image.start(request) == 0);
+    else CHECK(queued(image, request) == 0);
+    CHECK((in.bytes == expected.substr(3999, 4096)));
+  }
+  BlockCompletion none;
+  CHECK(image.reap({&none, 1}) == 0);
+}
+
+TEST_CASE("block file: a read that is not to be had at once is left to the queue, and so are the next ones") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  const std::string contents = pattern(1000);
+  BlockImage image = opened(directory.put("disk", contents), true);
+  Pieces in(std::string(100, '#'), {40, 60});
+  const BlockRequest whole{.operation = BlockOperation::Read, .offset = 300, .segments = in.segments};
+  BlockRequest cut = whole;
+  cut.offset = 950;
+  for (unsigned round = 0; round < 3; ++round) {
+    CAPTURE(round);
+    REQUIRE(image.start(whole) == 0);
+    CHECK((in.bytes == contents.substr(300, 100)));
+    CHECK(queued(image, cut) == -100);  // half of it is all there is
+    for (unsigned i = 0; i < 15; ++i) {
+      in.bytes.assign(100, '#');
+      CHECK(image.start(whole) == BlockImage::pending);
+      CHECK(in.bytes[0] == '#');
+      image.submit();
+      image.wait();
+      BlockCompletion ended;
+      REQUIRE(image.reap({&ended, 1}) == 1);
+      CHECK(ended.error == 0);
+      CHECK((in.bytes == contents.substr(300, 100)));
+    }
+  }
+}
+
+TEST_CASE("block file: what was written by the queue is what is read at once") {
+  if (!has_queue()) return;
+  const scratch::Directory directory;
+  BlockImage image = opened(directory.put("disk", pattern(4096)), false);
+  for (unsigned round = 0; round < 50; ++round) {
+    const std::string written = pattern(512, round);
+    Pieces out(written, {512}), in(std::string(512, '#'), {512});
+    const std::uint64_t place = 512 * (round % 8);
+    CHECK(queued(image, {.operation = BlockOperation::Write, .offset = place, .segments = out.segments}) == 0);
+    CHECK(image.start({.operation = BlockOperation::Read, .offset = place, .segments = in.segments}) == 0);
+    CHECK((in.bytes == written));
+  }
 }
 
 TEST_CASE("block file: what is called off ends all the same") {

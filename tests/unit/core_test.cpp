@@ -237,6 +237,25 @@ TEST_CASE("guest memory: no address and no length wraps around") {
   CHECK(m.memory.at(top - 0xfff, 0x1000) == nullptr);
 }
 
+TEST_CASE("guest memory: a range that begins in a region has a part there") {
+  Memory m;
+  auto is = [&](Bytes part, std::size_t offset, std::size_t size) {
+    return part.data() == m.bytes.data() + offset && part.size() == size;
+  };
+  CHECK(is(m.memory.part_at(0x1000, 0x2000), 0, 0x2000));
+  CHECK(is(m.memory.part_at(0x1000, 0x2001), 0, 0x2000));
+  CHECK(is(m.memory.part_at(0x2fff, 2), 0x1fff, 1));
+  CHECK(is(m.memory.part_at(0x3000, 0x1000), 0x2000, 0x1000));
+  CHECK(is(m.memory.part_at(0x2000, 1), 0x1000, 1));
+  CHECK(m.memory.part_at(0x2000, 0).empty());
+  CHECK(m.memory.part_at(0x0fff, 2).empty());
+  CHECK(m.memory.part_at(0x4000, 1).empty());
+  CHECK(m.memory.part_at(top, 0x1002).empty());
+  CHECK(is(m.memory.part_at(0x2000, top), 0x1000, 0x1000));
+  CHECK(is(m.memory.part_at(top - 1, top), 0x3ffe, 1));
+  CHECK(GuestMemory().part_at(0, 1).empty());
+}
+
 TEST_CASE("guest memory: empty ranges have no address, and touching them succeeds anywhere") {
   Memory m;
   for (const std::uint64_t address : {std::uint64_t{0}, std::uint64_t{0x1000}, std::uint64_t{0x4000}, top}) {

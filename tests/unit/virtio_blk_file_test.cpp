@@ -113,7 +113,8 @@ class FileMachine {
 TEST_CASE("virtio-blk on a file: many requests at once, each answered once and right") {
   const scratch::Directory directory;
   constexpr std::size_t sectors = 2048;
-  for (const ImageOptions options : {ImageOptions{}, ImageOptions{.queue = false}, ImageOptions{.direct = true}}) {
+  for (const ImageOptions options :
+       {ImageOptions{}, ImageOptions{.at_once = false}, ImageOptions{.queue = false}, ImageOptions{.direct = true}}) {
     CAPTURE(options.direct);
     CAPTURE(options.queue);
     std::string expected(sectors * 512, '\0');

@@ -73,6 +73,18 @@ class GuestMemory {
     return nullptr;
   }
 
+  /// As much of `[address, address + length)` as the region holds in which it begins; empty where there is none.
+  [[nodiscard]] Bytes part_at(GuestAddress address, std::uint64_t length) const {
+    for (std::size_t i = 0; i < count_; ++i) {
+      GuestRegion const& region = regions_[i];
+      const std::uint64_t offset = address - region.base;  // wraps to a large value below the base
+      if (offset < region.size)
+        return {region.host + offset,
+                static_cast<std::size_t>(length < region.size - offset ? length : region.size - offset)};
+    }
+    return {};
+  }
+
   /// Copies guest memory out; false, and `into` unchanged, when the range is not RAM. Empty ranges succeed.
   [[nodiscard]] bool read(GuestAddress address, Bytes into) const {
     if (into.empty()) return true;

@@ -77,6 +77,8 @@ class BlockImage {
     void (*wait)(void* self);
     void (*cancel)(void* self);
     int (*descriptor)(void* self);
+    /// Whether the request was carried out here and now because that took no waiting; null: never.
+    bool (*at_once)(void* self, BlockRequest const& request) = nullptr;
   };
 
   constexpr BlockImage() = default;
@@ -154,6 +156,7 @@ class BlockImage {
   /// Begins a request, at the latest with the next submit(): `pending`, or 0 or an errno value where it has been
   /// carried out here and now. Needs a queue.
   [[nodiscard]] int start(BlockRequest const& request) {
+    if (queue_->at_once != nullptr && queue_->at_once(self_, request)) return 0;
     return queue_->start(self_, request) ? pending : perform(request);
   }
   /// Hands over what was started since the last time, all at once. Needs a queue.

@@ -20,6 +20,7 @@ struct ImageOptions {
   bool read_only = false;  ///< for reading only
   bool direct = false;     ///< past the host's page cache
   bool queue = true;       ///< with a queue, where the host has one; without it requests are carried out one by one
+  bool at_once = true;     ///< what the host has in memory is read without the queue
 };
 
 /// What a host can have for devices. A program has only those parts of the system that its machine's devices take.

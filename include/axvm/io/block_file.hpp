@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -88,9 +89,10 @@ class BlockFile {
     const BlockShape shape = shape_of(file->descriptor_.get(), status, file->alignment_);
     const int files[] = {file->descriptor_.get(), file->direct_ ? file->direct_.get() : file->descriptor_.get()};
     const int queue_error = options.queue ? file->ring_.open(queue_depth, files) : 0;
-    const bool has_queue = file->ring_.is_open();
-    return BlockImage(file.release(), &operations, *size, options.read_only, shape, has_queue ? &queued : nullptr,
-                      queue_error);
+    BlockImage::Queue const* const queue = !file->ring_.is_open()               ? nullptr
+                                           : options.at_once && !options.direct ? &queued_or_at_once
+                                                                                : &queued;
+    return BlockImage(file.release(), &operations, *size, options.read_only, shape, queue, queue_error);
   }
   [[nodiscard, gnu::cold]] static Result<BlockImage> open(Path const& path, bool read_only) {
     return open(path, ImageOptions{.read_only = read_only});
@@ -185,6 +187,24 @@ class BlockFile {
     return ::ioctl(descriptor_.get(), BLKDISCARD, range) == 0 ? 0 : errno;
   }
 
+  /// Reads what the host has in memory, which takes less than to hand the request over and to be told of its end. One
+  /// that finds something missing is left to the ring, and so are the next ones: looking in vain has its price, too.
+  bool read_at_once(BlockRequest const& request) {
+    if (request.operation != BlockOperation::Read || request.segments.size() > batch) return false;
+    if (left_to_ring_ != 0) {
+      --left_to_ring_;
+      return false;
+    }
+    std::uint64_t size = 0;
+    for (Segment const& segment : request.segments) size += segment.size;
+    // Not preadv2(), at which a thread could be cancelled: that has its price as well.
+    const long moved = ::syscall(SYS_preadv2, descriptor_.get(), request.segments.data(), request.segments.size(),
+                                 request.offset, 0L, RWF_NOWAIT);
+    if (moved >= 0 && static_cast<std::uint64_t>(moved) == size) return true;
+    left_to_ring_ = after_a_miss;
+    return false;
+  }
+
   /// Puts a request into the ring. False where it is to be carried out at once instead.
   bool start(BlockRequest const& request) {
     const bool moves = request.operation == BlockOperation::Read || request.operation == BlockOperation::Write;
@@ -249,8 +269,9 @@ class BlockFile {
   static BlockFile& of(void* self) { return *static_cast<BlockFile*>(self); }
 
   static constexpr std::uint64_t flush_mark = 1ull << 32;
+  static constexpr unsigned after_a_miss = 15;  ///< reads that are not even tried at once
   static const BlockImage::Operations operations;
-  static const BlockImage::Queue queued;
+  static const BlockImage::Queue queued, queued_or_at_once;
 
   // The kernel lets go of what an io_uring holds some time after it was closed, and the lock must not wait for that.
   // Also, io_uring takes O_NONBLOCK at its word even for files.
@@ -259,7 +280,8 @@ class BlockFile {
   Descriptor direct_;  ///< the same file past the page cache, where that was asked for
   DirectAlignment alignment_;
   bool is_device_ = false;
-  int lost_ = 0;  ///< the error of the first flush that failed
+  int lost_ = 0;               ///< the error of the first flush that failed
+  unsigned left_to_ring_ = 0;  ///< reads that are not to be tried at once
   IoUring ring_;
 };
 
@@ -282,14 +304,20 @@ inline constexpr BlockImage::Operations BlockFile::operations{
     .size = [](void* self) { return size_of(of(self).descriptor_.get(), of(self).is_device_).value_or(0); },
 };
 
-inline constexpr BlockImage::Queue BlockFile::queued{
+inline constexpr BlockImage::Queue BlockFile::queued_or_at_once{
     .start = [](void* self, BlockRequest const& request) { return of(self).start(request); },
     .submit = [](void* self) { of(self).ring_.submit(); },
     .reap = [](void* self, std::span<BlockCompletion> into) { return of(self).reap(into); },
     .wait = [](void* self) { of(self).ring_.wait(); },
     .cancel = [](void* self) { of(self).ring_.cancel(); },
     .descriptor = [](void* self) { return of(self).ring_.descriptor(); },
+    .at_once = [](void* self, BlockRequest const& request) { return of(self).read_at_once(request); },
 };
+inline constexpr BlockImage::Queue BlockFile::queued = [] {
+  BlockImage::Queue queue = queued_or_at_once;
+  queue.at_once = nullptr;
+  return queue;
+}();
 
 template <>
 struct SystemPart<HostPart::Images> {

@@ -98,6 +98,7 @@ class EventLoop {
   /// Forgets everything a device asked for.
   [[AXVM_ONCE]] void forget(Owner const& owner) {
     const Holding holding(mutex_);
+    note_change();
     requests_.remove([&](Request const& request) {
       if (request.owner != &owner) return false;
       if (!request.is_timer()) control(EPOLL_CTL_DEL, request.descriptor, 0, 0);
@@ -130,6 +131,7 @@ class EventLoop {
   bool watch(Owner& owner, int descriptor, std::uint32_t events, Callback callback) {
     if (descriptor < 0) return events == 0;
     const Holding holding(mutex_);
+    note_change();
     auto is_same = [&](Request const& request) { return request.owner == &owner && request.descriptor == descriptor; };
     if (events == 0) {
       if (requests_.remove(is_same)) control(EPOLL_CTL_DEL, descriptor, 0, 0);
@@ -149,6 +151,7 @@ class EventLoop {
 
   void arm(Owner& owner, unsigned number, std::uint64_t deadline, Callback callback) {
     const Holding holding(mutex_);
+    note_change();
     requests_.remove([&](Request const& request) {
       return request.owner == &owner && request.is_timer() && request.timer == number;
     });
@@ -210,19 +213,24 @@ class EventLoop {
 
   void call_source(std::uint64_t id) {
     Request source;
-    if (!copy(id, source)) return;
+    std::uint64_t changes = 0;
+    if (!copy(id, source, changes)) return;
     const Holding holding(source.owner->lock);
-    // The device may have changed its mind while this thread waited for its lock.
-    if (copy(id, source)) source.callback();
+    // The device may have changed its mind while this thread waited for its lock. Mostly nothing has changed at all.
+    if (changes == changes_.load(std::memory_order_acquire) || copy(id, source, changes)) source.callback();
   }
 
-  /// Copies the request with the number; false when it was withdrawn or replaced.
-  bool copy(std::uint64_t id, Request& into) {
+  /// Copies the request with the number, and how often the table has changed; false when it was withdrawn or replaced.
+  bool copy(std::uint64_t id, Request& into, std::uint64_t& changes) {
     const Holding holding(mutex_);
+    changes = changes_.load(std::memory_order_relaxed);
     Request const* const found = requests_.find([&](Request const& request) { return request.id == id; });
     if (found != nullptr) into = *found;
     return found != nullptr;
   }
+
+  /// Notes that the table is another one. Its lock is held.
+  void note_change() { changes_.store(changes_.load(std::memory_order_relaxed) + 1, std::memory_order_release); }
 
   void run_timers() {
     // A timer that is due again as soon as it was served must not keep the loop from descriptors and from stopping.
@@ -245,6 +253,7 @@ class EventLoop {
   /// Removes a timer that is due, unless it was armed anew or disarmed meanwhile.
   bool take(Request const& due) {
     const Holding holding(mutex_);
+    note_change();
     return requests_.remove([&](Request const& request) { return request.id == due.id; });
   }
 
@@ -254,8 +263,9 @@ class EventLoop {
   Mutex mutex_;
   List<Request> requests_;
   std::uint64_t next_id_ = 2;
-  epoll_event events_[batch];           ///< what epoll told of last; of the thread alone, from start to start
-  std::size_t served_ = 0, taken_ = 0;  ///< how many of them were served, and how many there are
+  std::atomic<std::uint64_t> changes_{0};  ///< of the table
+  epoll_event events_[batch];              ///< what epoll told of last; of the thread alone, from start to start
+  std::size_t served_ = 0, taken_ = 0;     ///< how many of them were served, and how many there are
   std::atomic<bool> stopping_{false};
   Thread thread_;
 };

@@ -28,7 +28,7 @@ class VirtioBlk {
     Path path;                            ///< the disk image; none: there is no such disk
     bool read_only = false;               ///< the guest may not write, and the image is opened for reading only
     bool direct = false;                  ///< the image is read and written past the host's page cache
-    unsigned queues = 1;                  ///< request queues, 1 to 4
+    unsigned queues = 4;                  ///< request queues, 1 to 4; a guest takes one for each of its processors
     bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
   /// Help, units and short flags of the settings.

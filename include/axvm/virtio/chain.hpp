@@ -55,25 +55,14 @@ class Chain {
  private:
   RingFault append_parts(GuestMemory const& memory, GuestAddress address, std::uint64_t length) {
     while (length != 0) {
-      std::uint64_t part = length_within_region(memory, address, length);
-      std::byte* data = memory.at(address, part);
-      if (data == nullptr) return RingFault::BufferOutsideMemory;
+      const Bytes part = memory.part_at(address, length);
+      if (part.empty()) return RingFault::BufferOutsideMemory;
       if (count_ == room_.size()) return RingFault::TooManySegments;
-      room_[count_++] = {data, static_cast<std::size_t>(part)};
-      address += part;  // no wrap: at() has found [address, address + part) in a region, whose end is below 2^64
-      length -= part;
+      room_[count_++] = {part.data(), part.size()};
+      address += part.size();  // no wrap: it is within a region, whose end is below 2^64
+      length -= part.size();
     }
     return RingFault::None;
-  }
-
-  /// How much of the range its first region holds; 0 when that is none. So many parts at most as there are regions.
-  static std::uint64_t length_within_region(GuestMemory const& memory, GuestAddress address, std::uint64_t length) {
-    for (GuestRegion const& region : memory.regions()) {
-      std::uint64_t offset = address - region.base;
-      if (address >= region.base && offset < region.size)
-        return length < region.size - offset ? length : region.size - offset;
-    }
-    return 0;
   }
 
   std::span<Segment> room_;
