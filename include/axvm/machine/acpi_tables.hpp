@@ -36,7 +36,13 @@ Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& m
   }
   platform.local_apic = map.local_apic;
   platform.io_apic = map.io_apic;
-  platform.overrides = {};  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own
+  platform.dual_8259 = !Composed::own_io_apic;  // it comes with a hypervisor's I/O APIC
+  // ISA interrupts of which there is no pin are wired to one that nobody uses, so that nobody looks for theirs.
+  std::vector<acpi::InterruptOverride> missing;
+  if constexpr (Composed::own_io_apic)
+    for (unsigned source = board.template cell<Composed::io_apic>().device()->pins(); source < 16; ++source)
+      missing.push_back({.source = static_cast<std::uint8_t>(source), .gsi = 2});
+  platform.overrides = missing;  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own
   platform.sci = AcpiPower::sci_interrupt;
   platform.pm1a_event = AcpiPower::pm1a_event_block;
   platform.pm1a_control = AcpiPower::pm1a_control_block;
