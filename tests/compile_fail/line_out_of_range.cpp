@@ -1,15 +1,15 @@
 // A line that the I/O APIC does not have.
-// EXPECT: LineOutOfRange<line_out_of_range::Card, 24>
-// EXPECT: axvm: interrupt lines are the I/O APIC's pins 0 to 23
+// EXPECT: LineOutOfRange<line_out_of_range::Card, 48>
+// EXPECT: axvm: interrupt lines are the I/O APIC's pins 0 to 47
 
 #include <axvm/axvm.hpp>
 
 namespace line_out_of_range {
 
 #ifdef FIXED
-constexpr std::uint64_t line = 23;
+constexpr std::uint64_t line = 47;
 #else
-constexpr std::uint64_t line = 24;
+constexpr std::uint64_t line = 48;
 #endif
 
 struct Card {

@@ -1,5 +1,6 @@
-// 32 devices with a line in a PC without a serial port: the count is of the lines that there are, whatever is listed.
-// EXPECT: NoFreeIrq<axvm::VirtioBlk, 21>
+// Devices with a line in a PC without a serial port, 32 disks among them: the count is of the lines that there are,
+// whatever is listed.
+// EXPECT: NoFreeIrq<no_free_irq_pc::Card, 45>
 // EXPECT: axvm: no interrupt line is left; the number is how many there are
 
 #include <axvm/axvm.hpp>
@@ -7,7 +8,7 @@
 namespace no_free_irq_pc {
 
 struct Card {
-  static constexpr auto claims = axvm::claims(axvm::Mmio{});
+  static constexpr auto claims = axvm::claims(axvm::Mmio{}, axvm::Irq{});
   struct Config {};
   Card(Config const&, axvm::DeviceContext&) {}
   void read(axvm::MmioAccess&) {}
@@ -15,10 +16,11 @@ struct Card {
 };
 
 #ifdef FIXED
-using M = axvm::Machine<axvm::Portable, axvm::Devices<axvm::Repeat<21, axvm::VirtioBlk>, axvm::Repeat<11, Card>>>;
+constexpr std::size_t cards = 13;
 #else
-using M = axvm::Machine<axvm::Portable, axvm::Devices<axvm::Repeat<32, axvm::VirtioBlk>>>;
+constexpr std::size_t cards = 14;
 #endif
+using M = axvm::Machine<axvm::Portable, axvm::Devices<axvm::Repeat<32, axvm::VirtioBlk>, axvm::Repeat<cards, Card>>>;
 
 inline int user() {
   auto machine = M::create({.memory = 2 * axvm::MiB});

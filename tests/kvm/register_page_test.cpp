@@ -138,7 +138,7 @@ constexpr std::uint64_t window_of() {
   std::uint64_t bases[2]{};
   std::size_t found = 0;
   for (auto const& place : M::layout)
-    if (place.claim.kind == ClaimKind::Mmio) bases[found++] = place.claim.base;
+    if (place.claim.kind == ClaimKind::Mmio && place.claim.base != IoApic::base) bases[found++] = place.claim.base;
   return bases[std::is_same_v<D, Changing> ? 1 : 0];
 }
 constexpr std::uint64_t pad = window_of<Pad>(), changing = window_of<Changing>();
@@ -218,6 +218,7 @@ class OldKvm {
     return OldKvm(std::move(*kvm));
   }
   static constexpr bool offloads(Offload offload) { return kvm::Kvm::offloads(offload); }
+  static constexpr bool lacks_io_apic = kvm::Kvm::lacks_io_apic;
   static constexpr bool has(Feature feature) { return kvm::Kvm::has(feature); }
   Result<Vm> create_vm(VmPlan const& plan) {
     auto vm = kvm_.create_vm(plan);

@@ -88,6 +88,7 @@ static_assert(sizeof(LocalX2ApicNmi) == 12);
   Madt madt;
   madt.header = Header("APIC", 6, platform.identity);
   madt.Local_Interrupt_Controller_Address = static_cast<std::uint32_t>(platform.local_apic);
+  madt.Flags = platform.dual_8259 ? 1 : 0;
   return write_table(out, madt, [&] {
     bool has_x2apic = false;
     for (std::size_t uid = 0; uid < platform.processors.size(); ++uid) {

@@ -57,6 +57,7 @@ struct Platform {
   GuestAddress local_apic = 0xfee0'0000;  ///< below 4 GiB
   GuestAddress io_apic = 0xfec0'0000;     ///< below 4 GiB; its pins are the global system interrupts from 0 on
   std::uint8_t io_apic_id = 0;
+  bool dual_8259 = true;  ///< there are also the interrupt controllers of the PC/AT
   /// Overrides of ISA interrupts. The SCI's own (level, active high) is added, and must not be listed.
   std::span<const InterruptOverride> overrides = pc_overrides;
 

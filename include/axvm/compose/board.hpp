@@ -69,6 +69,15 @@ class Board {
     access_one<ClaimKind::Mmio, MmioAccess>(exit.address, exit, unclaimed);
   }
 
+  /// A processor has ended the interrupt with this vector: the I/O APIC hears of it, if it is the machine's own.
+  void end_of_interrupt([[maybe_unused]] std::uint8_t vector) {
+    if constexpr (Composed::own_io_apic) {
+      auto& place = cell<Composed::io_apic>();
+      Holding holding(place.lock());
+      place.device()->end_of_interrupt(vector);
+    }
+  }
+
  private:
   template <ClaimKind Kind>
   static constexpr auto windows = detail::window_table<Kind, Composed>();

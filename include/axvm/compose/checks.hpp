@@ -18,12 +18,13 @@
 namespace axvm::inline v1::detail {
 
 /// The places of all claims of a flat list of devices.
-template <class Profile, class List>
-inline constexpr auto placement = place(all_claims(List{}), Profile::address_map);
+template <class Profile, class List, class OwnIoApic = Devices<>>
+inline constexpr auto placement =
+    place(all_claims(List{}), Profile::address_map, OwnIoApic::count != 0 ? List::count - 1 : List::count);
 
-template <class Profile, class List>
+template <class Profile, class List, class OwnIoApic>
 consteval auto layout_fault() {
-  constexpr LayoutFault fault = placement<Profile, List>.fault;
+  constexpr LayoutFault fault = placement<Profile, List, OwnIoApic>.fault;
   if constexpr (fault.kind != FaultKind::None) {
     using A = DeviceAt<fault.a, List>;
     using B = DeviceAt<fault.b, List>;
@@ -93,13 +94,15 @@ struct CheckedDevices<Devices<Ds...>, Most> {
 template <class WrittenProfile, class WrittenDevices, class H>
 struct ComposedParts {
   using Profile = std::conditional_t<CpuProfile<WrittenProfile>, WrittenProfile, CpuProfileArchetype>;
-  using Checked = CheckedDevices<WrittenDevices, max_devices - ImplicitDevices<Profile>::count>;
-  using List = Flat<ImplicitDevices<Profile>, typename Checked::Type>;
+  using Checked = CheckedDevices<WrittenDevices, max_devices - ImplicitDevices<Profile>::count - LacksIoApic<H>>;
+  /// One or none.
+  using OwnIoApic = decltype(own_io_apic<Profile, H>(typename Checked::Type{}));
+  using List = Flat<ImplicitDevices<Profile>, typename Checked::Type, OwnIoApic>;
 
   template <class... Ds>
   static auto needs(Devices<Ds...>) -> decltype((Nothing{} | ... | needs_fault<H, Ds>()));
-  using Fault = decltype(profile_fault<WrittenProfile>() | typename Checked::Fault{} | layout_fault<Profile, List>() |
-                         needs(List{}));
+  using Fault = decltype(profile_fault<WrittenProfile>() | typename Checked::Fault{} |
+                         layout_fault<Profile, List, OwnIoApic>() | needs(List{}));
 };
 /// A device list whose faults a machine has reported already.
 template <class WrittenDevices>

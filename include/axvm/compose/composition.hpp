@@ -76,8 +76,13 @@ struct Composition {
   /// The profile's own devices, then the user's, with repeats written out.
   using List = typename Parts::List;
 
+  /// Whether the last of them is the machine's own I/O APIC, for the hypervisor has none.
+  static constexpr bool own_io_apic = Parts::OwnIoApic::count != 0;
+  /// Its index.
+  static constexpr std::size_t io_apic = List::count - 1;
+
   /// Where every claim of every device is; constant.
-  static constexpr auto layout = detail::placement<CpuProfileType, List>.claims;
+  static constexpr auto layout = detail::placement<CpuProfileType, List, typename Parts::OwnIoApic>.claims;
 
   static constexpr auto offloaded = detail::offloaded_flags<H>(List{});
 

@@ -87,7 +87,8 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
   DeviceDescription device{.type = type_name<D>,
                            .name = {},
                            .claims = claims_of<Composed, I>,
-                           .implicit = I < ImplicitDevices<typename Composed::CpuProfileType>::count,
+                           .implicit = I < ImplicitDevices<typename Composed::CpuProfileType>::count ||
+                                       (Composed::own_io_apic && I == Composed::io_apic),
                            .in_kernel = Composed::offloaded[I]};
   device.instance = instance_of<Composed, I>;
   if constexpr (!std::is_empty_v<typename D::Config>) {

@@ -178,7 +178,7 @@ constexpr bool machine_with<WindowOutsideHole<D, Base>> __attribute__((
 
 template <class D, std::uint64_t Line>
 constexpr bool machine_with<LineOutOfRange<D, Line>> __attribute__((
-    unavailable("axvm: interrupt lines are the I/O APIC's pins 0 to 23: change .line or leave it out"))) = true;
+    unavailable("axvm: interrupt lines are the I/O APIC's pins 0 to 47: change .line or leave it out"))) = true;
 
 template <class T>
 constexpr bool machine_with<NotADevice<T, Lacks::claims>> __attribute__((unavailable(

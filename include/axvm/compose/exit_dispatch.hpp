@@ -99,6 +99,9 @@ struct ExitDispatch<BoardType, Handlers<Hs...>> {
       return BoardType::Composition::CpuProfileType::platform == Platform::Pc ? Action::Reset : Action::Fail;
     } else if constexpr (Reason == ExitReason::SystemEvent) {
       return vcpu.system_event();
+    } else if constexpr (Reason == ExitReason::EndOfInterrupt && requires { vcpu.ended_vector(); }) {
+      board.end_of_interrupt(vcpu.ended_vector());
+      return Action::Continue;
     } else if constexpr (Reason == ExitReason::Interrupted) {
       return Action::Continue;
     } else {

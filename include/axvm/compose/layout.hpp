@@ -8,6 +8,7 @@
 #include <axvm/compose/devices.hpp>
 #include <axvm/core/address_map.hpp>
 #include <axvm/device/claims.hpp>
+#include <axvm/device/io_apic.hpp>
 
 namespace axvm::inline v1 {
 
@@ -18,12 +19,16 @@ struct PlacedClaim {
   std::size_t index = 0;   ///< index in the device's own claims
 };
 
-/// The lines given to floating claims, in this order. Left out: 0 (timer), 2 (the PC's cascade), 9 (SCI) and those
-/// that PC hardware at a fixed place uses come last, free only when no device claims them.
-inline constexpr std::array<std::uint8_t, 21> floating_lines{5,  6,  7,  10, 11, 12, 14, 15, 16, 17, 18,
-                                                             19, 20, 21, 22, 23, 13, 3,  4,  1,  8};
-/// How many pins the I/O APIC has.
-inline constexpr std::uint64_t io_apic_pins = 24;
+/// How many lines there can be: pins of the I/O APIC.
+inline constexpr std::uint64_t line_count = IoApic::max_pins;
+/// The lines given to floating claims, in this order: low ones first, for each line up to the last one that is used
+/// costs a guest time when it starts, but before those that PC hardware at a fixed place uses those that it does not.
+/// Left out: 0 (timer), 2 (the PC's cascade), 9 (SCI).
+inline constexpr auto floating_lines = [] {
+  std::array<std::uint8_t, line_count - 3> lines{5, 6, 7, 3, 4, 1, 8};
+  for (std::size_t i = 7; i < lines.size(); ++i) lines[i] = static_cast<std::uint8_t>(i + 3);
+  return lines;
+}();
 
 namespace detail {
 
@@ -72,7 +77,7 @@ constexpr LayoutFault check_fixed(PlacedClaim const& placed, AddressMap const& m
         return {FaultKind::WindowOutsideHole, placed.device, 0, claim.base};
       break;
     case ClaimKind::Irq:
-      if (!is_floating && claim.base >= io_apic_pins) return {FaultKind::LineOutOfRange, placed.device, 0, claim.base};
+      if (!is_floating && claim.base >= line_count) return {FaultKind::LineOutOfRange, placed.device, 0, claim.base};
       break;
     case ClaimKind::Msi: break;
   }
@@ -114,11 +119,13 @@ constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Cl
 }
 
 /// Checks fixed claims against each other and places the floating ones. Each claim is looked at once; the first fault
-/// ends it.
+/// ends it. `io_apic` is the index of the machine's own, if there is one.
 template <std::size_t N>
-constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, AddressMap const& map) {
+constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, AddressMap const& map,
+                                std::size_t io_apic = ~std::size_t{0}) {
   LayoutResult<N> result{claims, {}};
   for (PlacedClaim const& placed : result.claims) {
+    if (placed.device == io_apic) continue;  // it has a place of its own
     result.fault = check_fixed(placed, map);
     if (result.fault.kind != FaultKind::None) return result;
   }

@@ -60,7 +60,8 @@ constexpr void for_each_placed_region(Description const& machine, Visit const& v
   visit(Region{RegionKind::HypervisorPages, map.kvm_identity_map, 4 * 4_KiB});
   for (std::size_t i = 0; i < machine.devices.size(); ++i)
     for (Claim const& claim : machine.devices[i].claims)
-      if (claim.kind == ClaimKind::Mmio) visit(Region{RegionKind::Window, claim.base, claim.size, i, claim.name});
+      if (claim.kind == ClaimKind::Mmio && !(machine.has_interrupts && claim.base == map.io_apic))
+        visit(Region{RegionKind::Window, claim.base, claim.size, i, claim.name});
 }
 
 /// Where RAM ends, below the hole and above it.

@@ -17,6 +17,7 @@
 #include <axvm/core/machine_state.hpp>
 #include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
+#include <axvm/device/io_apic.hpp>
 
 // The saved state of a machine's devices. Nothing here costs a machine anything that is never saved.
 
@@ -204,9 +205,16 @@ template <class Machine>
     return failure(ErrorCode::InvalidArgument,
                    text<1023>("restore the devices' state: only one of the machine and the saved states has "sv, names),
                    "give both the same settings"sv);
-  states.for_each_device(states, machine, [](auto& device, auto const& saved) {
+  auto restore = [](auto& device, auto const& saved) {
     device.state = saved.value;
     if constexpr (requires { device.restored(); }) device.restored();
+  };
+  // An I/O APIC first: what devices then do with their lines is for it as it was.
+  states.for_each_device(states, machine, [&restore](auto& device, auto const& saved) {
+    if constexpr (std::is_same_v<decltype(device), IoApic&>) restore(device, saved);
+  });
+  states.for_each_device(states, machine, [&restore](auto& device, auto const& saved) {
+    if constexpr (!std::is_same_v<decltype(device), IoApic&>) restore(device, saved);
   });
   return {};
 }

@@ -12,19 +12,20 @@ namespace axvm::inline v1 {
 
 /// Why a virtual CPU left the guest: the one vocabulary of every hypervisor backend and of the exit handlers.
 enum class ExitReason : std::uint8_t {
-  Io,             ///< IN, OUT, INS or OUTS to a port that nobody in the kernel owns
-  Mmio,           ///< an access to a guest-physical address that is not memory
-  Halt,           ///< HLT, where no in-kernel interrupt controller handles it
-  Hypercall,      ///< VMCALL/VMMCALL, where the hypervisor was asked to pass it on
-  MsrRead,        ///< RDMSR of a register of which the hypervisor was asked to pass it on
-  MsrWrite,       ///< WRMSR, likewise
-  Shutdown,       ///< triple fault
-  SystemEvent,    ///< the guest asked for power-off, reset or reported a crash through the hypervisor's own interface
-  FailEntry,      ///< the processor refused to enter the guest; its state is broken
-  InternalError,  ///< the hypervisor gave up on an instruction
-  Debug,          ///< a breakpoint or a single step
-  Interrupted,    ///< the monitor itself asked the vCPU to come out
-  Other,          ///< anything this vocabulary has no word for
+  Io,              ///< IN, OUT, INS or OUTS to a port that nobody in the kernel owns
+  Mmio,            ///< an access to a guest-physical address that is not memory
+  Halt,            ///< HLT, where no in-kernel interrupt controller handles it
+  Hypercall,       ///< VMCALL/VMMCALL, where the hypervisor was asked to pass it on
+  MsrRead,         ///< RDMSR of a register of which the hypervisor was asked to pass it on
+  MsrWrite,        ///< WRMSR, likewise
+  Shutdown,        ///< triple fault
+  SystemEvent,     ///< the guest asked for power-off, reset or reported a crash through the hypervisor's own interface
+  FailEntry,       ///< the processor refused to enter the guest; its state is broken
+  InternalError,   ///< the hypervisor gave up on an instruction
+  Debug,           ///< a breakpoint or a single step
+  EndOfInterrupt,  ///< a processor ended an interrupt whose line wants to hear of it
+  Interrupted,     ///< the monitor itself asked the vCPU to come out
+  Other,           ///< anything this vocabulary has no word for
 };
 
 inline constexpr std::size_t exit_reason_count = static_cast<std::size_t>(ExitReason::Other) + 1;
@@ -32,8 +33,8 @@ inline constexpr std::size_t exit_reason_count = static_cast<std::size_t>(ExitRe
 /// The name of an exit reason, as in metrics and messages.
 constexpr std::string_view name_of(ExitReason reason) {
   constexpr std::string_view names[exit_reason_count] = {
-      "io",           "mmio",       "halt",           "hypercall", "msr_read",    "msr_write", "shutdown",
-      "system_event", "fail_entry", "internal_error", "debug",     "interrupted", "other"};
+      "io",           "mmio",       "halt",           "hypercall", "msr_read",         "msr_write",   "shutdown",
+      "system_event", "fail_entry", "internal_error", "debug",     "end_of_interrupt", "interrupted", "other"};
   return names[static_cast<std::size_t>(reason)];
 }
 

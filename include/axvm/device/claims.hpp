@@ -48,7 +48,7 @@ struct Mmio {
   [[nodiscard]] constexpr Claim value() const { return {ClaimKind::Mmio, name.view(), base, size, Trigger::Edge}; }
 };
 
-/// Claims an interrupt line: a pin of the I/O APIC (global system interrupt), 0 to 23. Level lines are active high.
+/// Claims an interrupt line: a pin of the I/O APIC (global system interrupt), 0 to 47. Level lines are active high.
 template <FixedString Name = "">
 struct Irq {
   std::uint64_t line = floating;

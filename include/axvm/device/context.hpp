@@ -10,6 +10,7 @@
 #include <axvm/core/log.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/irq_line.hpp>
+#include <axvm/device/message.hpp>
 #include <axvm/device/register_page.hpp>
 
 namespace axvm::inline v1 {
@@ -41,6 +42,7 @@ struct DeviceContext {
   GuestMemory memory;                      ///< guest RAM, checked
   std::array<IrqLine, max_lines> lines{};  ///< the device's interrupt claims, in order
   Events events;                           ///< descriptors and timers
+  MessageSink messages;                    ///< to the local APICs, of a hypervisor that takes messages
   Log log;
   MachineControl machine;  ///< power-off, reset
   /// Registers doorbells; see ring_on() and swallow(), whose callback is empty. Null when there never are any.

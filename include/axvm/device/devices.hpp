@@ -6,5 +6,8 @@
 #include <axvm/device/debug_exit.hpp>
 #include <axvm/device/feature.hpp>
 #include <axvm/device/i8042.hpp>
+#include <axvm/device/io_apic.hpp>
+#include <axvm/device/io_apic_entry.hpp>
+#include <axvm/device/message.hpp>
 #include <axvm/device/pit8254.hpp>
 #include <axvm/device/uart8250.hpp>

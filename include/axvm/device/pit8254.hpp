@@ -23,7 +23,7 @@ class Pit8254 {
  public:
   static constexpr auto claims =
       axvm::claims(Pio<"counters">{.base = 0x40, .size = 4}, Pio<"speaker">{.base = 0x61, .size = 1}, Irq{.line = 0});
-  /// KVM has one of its own; this class then is not built.
+  /// A hypervisor may have one of its own; this class then is not built.
   static constexpr Offload offload = Offload::Pit;
 
   struct Config {};

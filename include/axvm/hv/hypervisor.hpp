@@ -15,6 +15,7 @@
 #include <axvm/device/claims.hpp>
 #include <axvm/device/feature.hpp>
 #include <axvm/device/irq_line.hpp>
+#include <axvm/device/message.hpp>
 #include <axvm/device/offload.hpp>
 #include <axvm/device/register_page.hpp>
 
@@ -22,8 +23,8 @@ namespace axvm::inline v1 {
 
 /// What a machine wants of the virtual machine it asks a hypervisor for.
 struct VmPlan {
-  bool interrupts = false;  ///< local APICs and an I/O APIC
-  bool pit = false;         ///< the hypervisor's own 8254, in place of the device
+  bool interrupts = false;  ///< local APICs and, of a hypervisor that does not lack one, an I/O APIC
+  bool pit = false;         ///< the hypervisor's own 8254, in place of the device; only if it offloads that
   unsigned vcpus = 1;
   AddressMap address_map{};
   CpuUse cpu_use = CpuUse::shared;
@@ -58,17 +59,31 @@ concept HypervisorVcpu = requires(V& vcpu, std::uint32_t code, ExitReason reason
   { vcpu.describe_failure() } -> std::same_as<Text<1023>>;
 };
 
+/// Has an I/O APIC.
+template <class M>
+concept HasLines = requires(M& vm, Claim const& irq) {
+  // The line of an interrupt claim, with its trigger mode.
+  { vm.connect(irq) } -> std::same_as<Result<IrqLine>>;
+};
+
+/// Has local APICs that take messages, and tells when an interrupt is over: what a machine's own I/O APIC works with
+/// (MessageSink has the meaning). Its processors say which, too: `ended_vector()`, after EndOfInterrupt.
+template <class M>
+concept TakesMessages = requires(M& vm, typename M::Vcpu& vcpu, unsigned line, Message const& message) {
+  vm.send(message);
+  vm.watch_end(line, &message);
+  { vcpu.ended_vector() } -> std::same_as<std::uint8_t>;
+};
+
 /// One virtual machine of a backend.
 template <class M>
-concept HypervisorVm = HypervisorVcpu<typename M::Vcpu> &&
-                       requires(M& vm, GuestRegion const& region, unsigned index, unsigned apic_id, Claim const& irq,
+concept HypervisorVm = HypervisorVcpu<typename M::Vcpu> && (HasLines<M> || TakesMessages<M>) &&
+                       requires(M& vm, GuestRegion const& region, unsigned index, unsigned apic_id,
                                 GuestAddress address, std::uint8_t width, std::uint64_t value) {
                          // Makes a region of the monitor's memory guest RAM; `slot` numbers regions from 0.
                          { vm.map(index, region) } -> std::same_as<Result<>>;
                          // `index` counts from 0, the boot processor; the APIC id is what interrupts are sent to.
                          { vm.create_vcpu(index, apic_id) } -> std::same_as<Result<typename M::Vcpu>>;
-                         // The line of an interrupt claim, with its trigger mode.
-                         { vm.connect(irq) } -> std::same_as<Result<IrqLine>>;
                          // Whether MWAIT waits in the guest, without an exit, and may be shown to it.
                          { vm.waits_in_guest() } -> std::same_as<bool>;
                          // A descriptor that becomes readable when the guest writes `value` there, or an error.
@@ -84,9 +99,11 @@ concept HasRegisterPages = requires(M& vm, GuestAddress address, std::uint64_t s
   { vm.register_page(address, size) } -> std::same_as<Result<RegisterPage>>;
 };
 
-/// A way to run guests: checks itself when opened, then makes virtual machines.
+/// A way to run guests: checks itself when opened, then makes virtual machines. One whose virtual machines have no
+/// I/O APIC says so: `static constexpr bool lacks_io_apic = true`.
 template <class H>
 concept Hypervisor = std::move_constructible<H> && HypervisorVm<typename H::Vm> &&
+                     (LacksIoApic<H> ? TakesMessages<typename H::Vm> : HasLines<typename H::Vm>) &&
                      requires(H& hypervisor, VmPlan const& plan, Offload offload) {
                        { H::open() } -> std::same_as<Result<H>>;
                        { H::offloads(offload) } -> std::same_as<bool>;

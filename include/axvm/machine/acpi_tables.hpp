@@ -21,8 +21,9 @@ struct DeviceNodes {
   void operator()(acpi::Aml& aml) const { describe(board, aml); }
 };
 
-[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_tables(DeviceNodes devices, GuestMemory const& memory,
-                                                                  AddressMap const& map,
+/// `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the hypervisor's.
+[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_tables(DeviceNodes devices, unsigned own_pins,
+                                                                  GuestMemory const& memory, AddressMap const& map,
                                                                   std::span<const GuestRegion> regions,
                                                                   Topology const& topology, PlacementPlan const* plan) {
   std::vector<acpi::Processor> processors(topology.vcpus);
@@ -42,7 +43,13 @@ struct DeviceNodes {
   }
   platform.local_apic = map.local_apic;
   platform.io_apic = map.io_apic;
-  platform.overrides = {};  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own
+  platform.dual_8259 = own_pins == 0;  // it comes with a hypervisor's I/O APIC
+  // ISA interrupts of which there is no pin are wired to one that nobody uses, so that nobody looks for theirs.
+  std::vector<acpi::InterruptOverride> missing;
+  if (own_pins != 0)
+    for (unsigned source = own_pins; source < 16; ++source)
+      missing.push_back({.source = static_cast<std::uint8_t>(source), .gsi = 2});
+  platform.overrides = missing;  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own
   platform.sci = AcpiPower::sci_interrupt;
   platform.pm1a_event = AcpiPower::pm1a_event_block;
   platform.pm1a_control = AcpiPower::pm1a_control_block;
@@ -64,15 +71,17 @@ template <class BoardType>
 Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& memory, AddressMap const& map,
                                           std::span<const GuestRegion> regions, Topology const& topology,
                                           PlacementPlan const* plan) {
+  using Composed = typename BoardType::Composition;
   auto describe = [](void* self, acpi::Aml& aml) {
     static_cast<BoardType*>(self)->for_each_cell([&]<std::size_t I>(auto& cell) {
-      using Composed = typename BoardType::Composition;
       using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
       if constexpr (HasAcpi<D>)
         if (cell.wanted()) D::describe_acpi(aml, Placement{claims_of<Composed, I>, instance_of<Composed, I>});
     });
   };
-  return detail::write_tables({&board, describe}, memory, map, regions, topology, plan);
+  unsigned own_pins = 0;
+  if constexpr (Composed::own_io_apic) own_pins = board.template cell<Composed::io_apic>().device()->pins();
+  return detail::write_tables({&board, describe}, own_pins, memory, map, regions, topology, plan);
 }
 
 }  // namespace axvm::inline v1

@@ -18,6 +18,7 @@
 #include <axvm/io/system_host.hpp>
 #include <axvm/machine/acpi_tables.hpp>
 #include <axvm/machine/device_windows.hpp>
+#include <axvm/machine/interrupt_lines.hpp>
 #include <axvm/machine/kept_loader.hpp>
 #include <axvm/machine/machine_checks.hpp>
 #include <axvm/machine/machine_host.hpp>
@@ -221,15 +222,20 @@ class MachineBody {
   [[gnu::cold]] Result<> build_devices() {
     Result<> result;
     windows_.begin(*vm_, loop_);
-    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
-      if constexpr (!Composed::offloaded[I]) {
-        DeviceContext context;
-        if (!cell.wanted() || !connect_device(I, claims_of<Composed, I>, context, result)) return;
-        cell.build(context);
-        result = windows_.result();
-      }
+    if constexpr (Composed::own_io_apic) build_device<Composed::io_apic>(result);  // the others have lines to it
+    board_.for_each_cell([&]<std::size_t I>(auto&) {
+      if constexpr (!Composed::offloaded[I] && !(Composed::own_io_apic && I == Composed::io_apic))
+        build_device<I>(result);
     });
     return result;
+  }
+  template <std::size_t I>
+  void build_device(Result<>& result) {
+    auto& cell = board_.template cell<I>();
+    DeviceContext context;
+    if (!cell.wanted() || !connect_device(I, claims_of<Composed, I>, context, result)) return;
+    cell.build(context);
+    result = windows_.result();
   }
 
   /// Gives device `index` everything to work with; not if `result` is an error already, or becomes one.
@@ -240,16 +246,14 @@ class MachineBody {
     windows_.connect(context, window_owners_[index]);
     context.memory = memory();
     context.events = EventLoop::events_of(owners_[index]);
+    context.messages = messages_to(*vm_);
     context.log = log_;
     context.machine = {this, [](void* self, Action action) { static_cast<MachineBody*>(self)->request(action); }};
     std::size_t line = 0;
     for (Claim const& claim : claims) {
       if (claim.kind != ClaimKind::Irq) continue;
-      auto connected = vm_->connect(claim);
-      if (!connected) {
-        result = std::unexpected(connected.error());
-        return false;
-      }
+      auto connected = lines_.connect(board_, *vm_, claim);
+      if (!connected) return result = std::unexpected(connected.error()), false;
       context.lines[line++] = *connected;
     }
     return true;
@@ -341,6 +345,7 @@ class MachineBody {
       loop_.forget(owners_[I]);
       cell.destroy();
     });
+    lines_.clear();
     vm_.reset();
   }
 
@@ -357,6 +362,7 @@ class MachineBody {
   std::array<typename DeviceWindows<H>::Owner, Composed::List::count> window_owners_{};
   std::optional<Vm> vm_;
   BoardType board_;
+  InterruptLines<BoardType> lines_;
   [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
   MachinePlace place_;

@@ -127,12 +127,18 @@ class MachinePicture {
     return y + 18;
   }
 
-  /// The pins of the I/O APIC with those that devices have. Returns where the devices begin.
+  /// The pins of the I/O APIC with those that devices have, as many as there are when none is absent. Returns where the
+  /// devices begin.
   [[gnu::cold]] int draw_lines() {
-    constexpr int pins = static_cast<int>(io_apic_pins), pin_width = (width - margin - boxes_x) / pins, height = 20;
+    constexpr int row = 24, pin_width = (width - margin - boxes_x) / row, height = 20;
+    int pins = 1;
+    for (DeviceDescription const& device : machine_.devices)
+      for (Claim const& claim : device.claims)
+        if (claim.kind == ClaimKind::Irq) pins = std::max(pins, static_cast<int>(claim.base) + 1);
     int y = head_height;
     for (int pin = 0; pin < pins; ++pin) {
-      const int x = boxes_x + pin * pin_width;
+      if (pin != 0 && pin % row == 0) y += height;
+      const int x = boxes_x + pin % row * pin_width;
       std::size_t owner = devices_.size();
       for (std::size_t i = 0; i < devices_.size(); ++i)
         for (Claim const& claim : machine_.devices[i].claims)

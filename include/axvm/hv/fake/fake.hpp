@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,6 +30,8 @@ struct Recorder {
   std::vector<std::uint64_t> reads;           ///< what loads, INs, hypercalls and RDMSRs got, in order
   std::uint64_t faults = 0;                   ///< how many accesses to registers were refused
   std::vector<LineChange> interrupts;         ///< what devices did with their lines, in order
+  std::vector<Message> messages;              ///< what was sent to local APICs, in order
+  std::map<unsigned, Message> watched;        ///< by line, the messages whose ends are to be told of
   std::vector<CpuidTable> cpuid;              ///< what each processor was given
   std::optional<std::uint32_t> halt_poll_ns;  ///< what the machine wanted of halt polling
   EntryState entry;                           ///< where the first processor was told to start
@@ -63,6 +66,7 @@ class Vcpu {
             data_.data()};
   }
   [[nodiscard]] MmioExit mmio() { return {current_->address, current_->width, current_->is_write, data_.data()}; }
+  [[nodiscard]] std::uint8_t ended_vector() const { return static_cast<std::uint8_t>(current_->address); }
   [[nodiscard]] Action system_event() { return Action::PowerOff; }
   [[nodiscard]] HypercallExit hypercall() const {
     HypercallExit exit{.number = current_->address, .privilege_level = current_->width};
@@ -148,6 +152,15 @@ class Vm {
       line.recorder->interrupts.push_back({line.number, level});
     });
   }
+  void send(Message const& message) {
+    const std::lock_guard guard(recorder_->mutex);
+    recorder_->messages.push_back(message);
+  }
+  void watch_end(unsigned line, Message const* message) {
+    const std::lock_guard guard(recorder_->mutex);
+    if (message != nullptr) recorder_->watched[line] = *message;
+    else recorder_->watched.erase(line);
+  }
   static constexpr bool waits_in_guest() { return false; }
   /// There are none: every write arrives as an access.
   [[nodiscard]] Result<int> doorbell(GuestAddress, std::uint8_t, std::uint64_t) {
@@ -199,5 +212,14 @@ class Fake {
   std::shared_ptr<Recorder> recorder_ = std::make_shared<Recorder>();
 };
 static_assert(Hypervisor<Fake>);
+
+/// The same with local APICs only, so that machines bring their own I/O APIC.
+class FakeLocalApics : public Fake {
+ public:
+  using Fake::Fake;
+  [[nodiscard]] static Result<FakeLocalApics> open() { return FakeLocalApics(); }
+  static constexpr bool lacks_io_apic = true;
+};
+static_assert(Hypervisor<FakeLocalApics>);
 
 }  // namespace axvm::fake::inline v1

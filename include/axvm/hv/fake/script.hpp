@@ -53,6 +53,8 @@ inline Step rdmsr(std::uint32_t index) { return {ExitReason::MsrRead, index, 0, 
 inline Step wrmsr(std::uint32_t index, std::uint64_t value) {
   return {ExitReason::MsrWrite, index, 0, true, {value}, 1};
 }
+/// A processor ended the interrupt with this vector.
+inline Step end_of_interrupt(std::uint8_t vector) { return {ExitReason::EndOfInterrupt, vector, 0, true, {}, 1}; }
 /// Any exit that carries nothing: Halt, Shutdown, FailEntry, Debug, ...
 inline Step exit(ExitReason reason) { return {reason, 0, 0, false, {}, 1}; }
 

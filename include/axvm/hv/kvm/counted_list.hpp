@@ -25,9 +25,10 @@ struct ListHead {
 };
 }  // namespace detail
 
-// [linux/kvm] 4.46, 4.20, 4.19
+// [linux/kvm] 4.46, 4.20, 4.19, 4.52
 inline constexpr unsigned long GET_SUPPORTED_CPUID = _IOWR(KVMIO, 0x05, detail::ListHead);
 inline constexpr unsigned long SET_CPUID2 = _IOW(KVMIO, 0x90, detail::ListHead);
+inline constexpr unsigned long SET_GSI_ROUTING = _IOW(KVMIO, 0x6a, detail::ListHead);
 inline constexpr unsigned long SET_MSRS = _IOW(KVMIO, 0x89, detail::ListHead);
 
 }  // namespace axvm::kvm::inline v1

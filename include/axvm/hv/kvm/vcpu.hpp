@@ -48,6 +48,7 @@ class Vcpu {
       case ExitReason::FailEntry: return code == KVM_EXIT_FAIL_ENTRY;
       case ExitReason::InternalError: return code == KVM_EXIT_INTERNAL_ERROR;
       case ExitReason::Debug: return code == KVM_EXIT_DEBUG;
+      case ExitReason::EndOfInterrupt: return code == KVM_EXIT_IOAPIC_EOI;
       case ExitReason::Interrupted: return code == KVM_EXIT_INTR;
       case ExitReason::Other: break;
     }
@@ -78,6 +79,9 @@ class Vcpu {
     return {mmio.phys_addr, static_cast<std::uint8_t>(mmio.len), mmio.is_write != 0,
             reinterpret_cast<std::byte*>(mmio.data)};
   }
+
+  /// The vector of the interrupt that was ended.
+  [[nodiscard]] std::uint8_t ended_vector() { return page().eoi.vector; }
 
   /// What the guest asked for through KVM_EXIT_SYSTEM_EVENT ([linux/kvm] 5).
   [[nodiscard]] Action system_event() {

@@ -13,17 +13,18 @@
 #include <axvm/core/list.hpp>
 #include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
-#include <axvm/device/claims.hpp>
-#include <axvm/device/irq_line.hpp>
+#include <axvm/device/io_apic.hpp>
+#include <axvm/device/message.hpp>
 #include <axvm/hv/hypervisor.hpp>
 #include <axvm/hv/kvm/extra_exits.hpp>
+#include <axvm/hv/kvm/messages.hpp>
 #include <axvm/hv/kvm/vcpu.hpp>
 #include <axvm/memory/swapped_memory.hpp>
 
 namespace axvm::kvm::inline v1 {
 
-/// One virtual machine of KVM: its descriptor, its interrupt lines, the descriptors of its doorbells, and its register
-/// pages.
+/// One virtual machine of KVM: its descriptor, the interrupts whose ends it tells of, the descriptors of its doorbells,
+/// and its register pages.
 class Vm {
  public:
   using Vcpu = kvm::Vcpu;
@@ -31,7 +32,7 @@ class Vm {
   /// Takes over a machine's descriptor; `run_size` is the size of each vCPU's shared area.
   Vm(Descriptor descriptor, std::size_t run_size) : descriptor_(std::move(descriptor)), run_size_(run_size) {}
 
-  /// Gives the machine the parts of the plan, in the order KVM asks for: addresses, interrupt controllers, timer.
+  /// Gives the machine the parts of the plan, in the order KVM asks for: addresses, then local APICs.
   [[nodiscard, gnu::cold]] Result<> set_up(VmPlan const& plan) {
     std::uint64_t identity = plan.address_map.kvm_identity_map;
     if (auto set = call(KVM_SET_IDENTITY_MAP_ADDR, &identity, "place the identity map"); !set) return set;
@@ -41,11 +42,10 @@ class Vm {
     if (!plan.interrupts) return {};
     if (plan.cpu_use == CpuUse::dedicated) wait_in_guest();
     if (plan.halt_poll_ns) limit_halt_poll(*plan.halt_poll_ns);
-    if (::ioctl(descriptor_.get(), KVM_CREATE_IRQCHIP, 0) != 0) return failed("create the interrupt controllers");
-    if (!plan.pit) return {};
-    kvm_pit_config pit{};
-    pit.flags = KVM_PIT_SPEAKER_DUMMY;  // port 0x61 belongs to the timer
-    return call(KVM_CREATE_PIT2, &pit, "create the timer");
+    kvm_enable_cap local_apics{};
+    local_apics.cap = KVM_CAP_SPLIT_IRQCHIP;
+    local_apics.args[0] = IoApic::max_pins;
+    return call(KVM_ENABLE_CAP, &local_apics, "create local APICs");
   }
 
   /// Whether MWAIT waits in the guest, without an exit.
@@ -81,17 +81,15 @@ class Vm {
     return Vcpu(std::move(vcpu), Mapping(shared, run_size_), index, all_hypercalls_);
   }
 
-  /// A line tells KVM its levels; an edge is one there and back. That takes two system calls, and less than an irqfd
-  /// does: KVM hands the signal of one that is connected to a pin of the I/O APIC to a thread of the kernel, which must
-  /// be woken first (measured, for a request of a disk: 4,000 instructions of 49,000).
-  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<IrqLine> connect(Claim const& irq) {
-    Line& line = lines_.add(descriptor_.get(), static_cast<std::uint32_t>(irq.base));
-    if (irq.trigger == Trigger::Level)
-      return IrqLine(&line, [](void* self, bool level) { static_cast<Line*>(self)->set_level(level); });
-    return IrqLine(&line, [](void* self, bool level) {
-      if (level) static_cast<Line*>(self)->edge();
-    });
+  /// Delivers a message; any thread. One that the guest cannot take, for its local APIC is off, is lost as on hardware.
+  void send(Message const& message) const {
+    kvm_msi request = to_kvm_message<kvm_msi>(message);
+    (void)::ioctl(descriptor_.get(), KVM_SIGNAL_MSI, &request);
   }
+
+  /// Has run() end with ExitReason::EndOfInterrupt when the interrupt of this message is ended, in place of what was
+  /// said of the line before, or no longer where it is null ([linux/kvm] 7.5). One thread at a time.
+  void watch_end(unsigned line, Message const* message) { ends_.set(descriptor_.get(), line, message); }
 
   [[nodiscard, gnu::cold, AXVM_ONCE]] Result<int> doorbell(GuestAddress address, std::uint8_t width,
                                                            std::uint64_t value) {
@@ -108,22 +106,6 @@ class Vm {
   }
 
  private:
-  struct Line {
-    int vm = -1;
-    std::uint32_t gsi = 0;
-
-    void edge() const {
-      set_level(true);
-      set_level(false);
-    }
-    void set_level(bool level) const {
-      kvm_irq_level request{};
-      request.irq = gsi;
-      request.level = level ? 1 : 0;
-      ::ioctl(vm, KVM_IRQ_LINE, &request);
-    }
-  };
-
   /// Lets processors that have nothing to do wait where they are, as far as this KVM and its processor know how: HLT,
   /// PAUSE and MWAIT do not exit ([linux/kvm] 7.13). What is not to be had costs exits and nothing else.
   [[gnu::cold]] void wait_in_guest() {
@@ -167,7 +149,7 @@ class Vm {
   bool all_hypercalls_ = false;
   bool waits_in_guest_ = false;
   unsigned next_slot_ = 0;  ///< of those behind guest memory
-  List<Line> lines_;
+  WatchedEnds ends_;
   List<Descriptor> doorbells_;
   List<SwappedMemory> pages_;
 };
