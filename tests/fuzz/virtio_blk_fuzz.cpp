@@ -162,7 +162,7 @@ struct Target {
       : disk{ram, read_only, in_parts},
         resources{BlockImage(&disk, &Disk::operations, Disk::size, read_only,
                              {.can_discard = true, .can_write_zeroes = true}, has_queue ? &Disk::queue : nullptr)},
-        config{.path = "fuzz.img", .exact_interrupt_status = exact} {
+        config{.path = "fuzz.img", .queues = 1, .exact_interrupt_status = exact} {
     context.memory = ram.memory;
     context.window_owner = this;
     context.add_register_page = [](void* self, std::size_t) {
