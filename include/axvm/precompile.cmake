@@ -35,7 +35,6 @@ function(axvm_precompile target)
 
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # All headers that those bring along: exactly what the additional source file has the code of.
-    set(parts_interface "")
     set(implementation "")
     set(todo ${headers})
     set(seen "")
@@ -54,14 +53,14 @@ function(axvm_precompile target)
       get_filename_component(name ${header} NAME)
       string(APPEND implementation "#pragma implementation \"${name}\"\n")
       string(APPEND interface "#line 1 \"${path}\"\n#pragma interface\n")
-      # A compiler cache may name headers from where the compiler runs, and may do so in this file alone.
+      # A compiler cache may name headers from where the compiler runs.
       foreach(from ${CMAKE_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR})
         file(RELATIVE_PATH relative ${from} ${path})
-        string(APPEND parts_interface "#line 1 \"${relative}\"\n#pragma interface\n")
+        string(APPEND interface "#line 1 \"${relative}\"\n#pragma interface\n")
       endforeach()
     endwhile()
     file(CONFIGURE OUTPUT ${folder}/parts.cpp @ONLY CONTENT
-         "${implementation}${interface}${parts_interface}#line 1 \"${folder}/parts.cpp\"\n${includes}")
+         "${implementation}${interface}#line 1 \"${folder}/parts.cpp\"\n${includes}")
     string(APPEND interface "#line 1 \"${folder}/interface.hpp\"\n")
     set(once "#define AXVM_ONCE gnu::optimize(0)\n")
     target_sources(${target} PRIVATE ${folder}/parts.cpp)
