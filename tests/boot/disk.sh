@@ -26,12 +26,12 @@ e2fsck -fn "$scratch/data.img" >"$scratch/fsck" 2>&1 || {
 debugfs -R "dump /big $scratch/big" "$scratch/data.img" 2>/dev/null
 [[ $(sha256sum <"$scratch/big") == "$(debugfs -R 'cat /big.sum' "$scratch/data.img" 2>/dev/null)" ]]
 
-# Every device that was there, by its name and its class; not the absent disks, nor the timer that is in the kernel.
+# Every device that was there, by its name and its class; not the absent disks.
 state=$(<"$scratch/state.toml")
-for device in acpipower0 uart0 blk0 blk1; do
+for device in acpipower0 uart0 pit0 blk0 blk1 ioapic0; do
   expect "$state" "^\\[$device\\]\$"
 done
 expect "$state" '^# VirtioBlk$'
-refuse "$state" '^\[(blk2|pit0)'
+refuse "$state" '^\[blk2'
 expect "$(sed -n '/^\[acpipower0\]/,/^$/p' <<<"$state")" '^pm1_cnt = [0-9]+$'
 expect "$(sed -n '/^\[uart0\]/,/^$/p' <<<"$state")" '^fcr = (129|193|1|65)$'

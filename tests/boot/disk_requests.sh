@@ -1,8 +1,8 @@
 #!/bin/bash
 # disk_requests.sh DISK_WORK: a stock guest writes patterns to disks of every kind at once and reads them back: a raw
-# image, a sparse one, one past the page cache, a block device, one with two queues. Outside they hold what the guest
-# says. A file that grows makes the disk grow. Discarding shrinks the file, zeroing makes zeroes, a read-only disk has neither. A host's full disk is an I/O
-# error in the guest, and everything else goes on.
+# image with a single queue, a sparse one, one past the page cache, a block device. Outside they hold what the guest
+# says. A file that grows makes the disk grow. Discarding shrinks the file, zeroing makes zeroes, a read-only disk has
+# neither. A host's full disk is an I/O error in the guest, and everything else goes on.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 stock_guest guest
 fetch_kernel generic >/dev/null
@@ -65,7 +65,7 @@ truncate -s 200M small/too-large
 blocks=$(stat -c %b large/raw)
 monitor() {
   exec "$@" --disk large/raw --disk large/sparse --disk large/direct --disk "$loop" --disk large/read-only,ro \
-    --disk small/too-large --blk3.direct --blk2.queues 2 </dev/null
+    --disk small/too-large --blk3.direct --blk1.queues 1 </dev/null
 }
 mkfifo output
 monitor "$@" >output 2>&1 &
