@@ -90,26 +90,31 @@ constexpr FaultKind overlap_fault(ClaimKind kind) {
                                    : FaultKind::LineClaimedTwice;
 }
 
-/// Finds a base for one floating claim among those already fixed; `floating` when there is no room.
+/// Finds a base for one floating claim among those already fixed; `floating` when there is no room. There is none below
+/// `from`, or it is 0: compilers bound how long they search.
 template <std::size_t N>
-constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Claim wanted, AddressMap const& map) {
+constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Claim wanted, AddressMap const& map,
+                                    std::uint64_t from) {
   auto blocked_until = [&](Claim const& candidate) {
     for (PlacedClaim const& other : claims)
       if (other.claim.base != floating && overlap(candidate, other.claim)) return other.claim.base + other.claim.size;
     return std::uint64_t{0};
   };
   if (wanted.kind == ClaimKind::Irq) {
-    for (std::uint64_t line : floating_lines) {
-      wanted.base = line;
-      if (blocked_until(wanted) == 0) return line;
-    }
+    std::uint64_t used = 0;  // bit N: line N
+    for (PlacedClaim const& other : claims)
+      if (other.claim.kind == ClaimKind::Irq && other.claim.base != floating)
+        used |= std::uint64_t{1} << other.claim.base;
+    for (std::uint64_t line : floating_lines)
+      if ((used >> line & 1) == 0) return line;
     return floating;
   }
   const bool ports = wanted.kind == ClaimKind::Pio;
   const std::uint64_t rounded = std::bit_ceil(wanted.size);
   const std::uint64_t alignment = ports || rounded > 0x1000 ? rounded : 0x1000;
   const std::uint64_t end = ports ? 0x10000 : map.windows_end;
-  wanted.base = ports ? 0xc000 : map.hole;  // floating ports start where PC firmware puts those of PCI devices
+  if (from == 0) from = ports ? 0xc000 : map.hole;  // floating ports start where PC firmware puts those of PCI devices
+  wanted.base = (from + alignment - 1) & ~(alignment - 1);
   while (wanted.base <= end - wanted.size) {
     const std::uint64_t blocked = blocked_until(wanted);
     if (blocked == 0) return wanted.base;
@@ -138,9 +143,16 @@ constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, Addres
       return result;
     }
   }
-  for (PlacedClaim& placed : result.claims) {
+  for (std::size_t i = 0; i < N; ++i) {
+    PlacedClaim& placed = result.claims[i];
     if (placed.claim.base != floating || placed.claim.kind == ClaimKind::Msi) continue;
-    placed.claim.base = choose_base(result.claims, placed.claim, map);
+    // Where the one before of this size found the first room, there is no more of it below.
+    std::uint64_t from = 0;
+    for (std::size_t j = i; j-- > 0 && from == 0;)
+      if (Claim const& other = claims[j].claim;
+          other.base == floating && other.kind == placed.claim.kind && other.size == placed.claim.size)
+        from = result.claims[j].claim.base + other.size;
+    placed.claim.base = choose_base(result.claims, placed.claim, map, from);
     if (placed.claim.base != floating) continue;
     const bool irq = placed.claim.kind == ClaimKind::Irq;
     std::uint64_t lines = floating_lines.size();
