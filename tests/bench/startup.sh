@@ -1,10 +1,7 @@
 #!/bin/bash
 # One start of each monitor is measured, in the lab; the monitors and the floor under them all have figures.
-set -euo pipefail
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
-output=$(timeout --foreground 900 bench/startup --quick --lab --no-install </dev/null)
-# rows PATTERN: how many rows of a table match
-rows() { grep -cE -- "$1" <<<"$output" || true; }
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+measured bench/startup --quick --lab --no-install
 figure='[0-9][0-9,]*'
 # Two tables of times, with a figure for all three; one of memory, with a row for each.
 if (($(rows "^\| 128M +(\| $figure +){5}\| 0\.[0-9]{2} ") != 2)) ||

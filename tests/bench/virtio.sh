@@ -1,11 +1,8 @@
 #!/bin/bash
 # A few requests of a disk are measured, in the lab, and the floor; all monitors have figures, and a request of ours costs
 # its guest hardly an exit to the monitor (boot.exits has them exactly).
-set -euo pipefail
-cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
-output=$(timeout --foreground -k 5 900 bench/virtio --quick --only clock --lab --no-install </dev/null)
-# rows PATTERN: how many rows of a table match
-rows() { grep -cE -- "$1" <<<"$output" || true; }
+. "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
+measured bench/virtio --quick --only clock --lab --no-install
 figure='[0-9][0-9,.]*'
 if (($(rows "^\\| .*(null_blk|pread|eventfd|together).* \\| $figure +\\|$") != 6)) ||
   (($(rows "^\\| (1|32) +\\| (xv2_vmm|QEMU, (io_uring|threads)) +(\\| $figure +){5}\\|$") != 6)) ||
