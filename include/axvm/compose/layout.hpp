@@ -113,8 +113,9 @@ constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Cl
   const std::uint64_t rounded = std::bit_ceil(wanted.size);
   const std::uint64_t alignment = ports || rounded > 0x1000 ? rounded : 0x1000;
   const std::uint64_t end = ports ? 0x10000 : map.windows_end;
-  if (from == 0) from = ports ? 0xc000 : map.hole;  // floating ports start where PC firmware puts those of PCI devices
-  wanted.base = (from + alignment - 1) & ~(alignment - 1);
+  // Floating ports start where PC firmware puts those of PCI devices.
+  if (from == 0) wanted.base = ports ? 0xc000 : map.hole;
+  else wanted.base = (from + alignment - 1) & ~(alignment - 1);
   while (wanted.base <= end - wanted.size) {
     const std::uint64_t blocked = blocked_until(wanted);
     if (blocked == 0) return wanted.base;
