@@ -18,6 +18,16 @@ QUICK_OPTIONS = "cryptomgr.notests"
 # Of how much 1e9 instructions and exits may be.
 GOALS = [(OURS, "until", 1.45e9), (f"{OURS}, --quick-boot", "until", 0.55e9), (OURS, "exits", 1000)]
 
+# Basic exit reasons of AMD's SVM (APM volume 2, appendix C) and of Intel's VMX (SDM volume 3, appendix C).
+REASONS = {
+    "svm 0x0": "CR0 read", "svm 0x4": "CR4 read", "svm 0x30": "DR0 write", "svm 0x10": "CR0 write", "svm 0x14": "CR4 write", "svm 0x60": "interrupt for the host", "svm 0x64": "interrupt window",
+    "svm 0x65": "CR0 write, other bits", "svm 0x72": "CPUID", "svm 0x77": "PAUSE", "svm 0x78": "HLT", "svm 0x7b": "port", "svm 0x7c": "MSR", "svm 0x81": "hypercall",
+    "svm 0x89": "WBINVD", "svm 0x8d": "XSETBV", "svm 0x400": "nested page fault",
+    "vmx 0x1": "interrupt for the host", "vmx 0x7": "interrupt window", "vmx 0xa": "CPUID", "vmx 0xc": "HLT", "vmx 0x12": "hypercall",
+    "vmx 0x1c": "control register", "vmx 0x1e": "port", "vmx 0x1f": "MSR read", "vmx 0x20": "MSR write", "vmx 0x28": "PAUSE", "vmx 0x30": "EPT violation",
+    "vmx 0x31": "EPT misconfiguration", "vmx 0x34": "preemption timer", "vmx 0x36": "WBINVD", "vmx 0x37": "XSETBV",
+}  # fmt: skip
+
 
 def parse(argv):
     parser = argparse.ArgumentParser(prog="bench/boot", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -67,6 +77,9 @@ class Seen:
     def count(self, what):
         return median(run["counted"].get(what, 0) if run["counted"] else None for run in self.runs)
 
+    def reason(self, what):
+        return median(run["reasons"].get(what, 0) if run["reasons"] else None for run in self.runs)
+
 
 def boots_table(report, seen):
     peer, rows = seen.get(PEER), []
@@ -82,6 +95,14 @@ def boots_table(report, seen):
 
 
 def reasons_table(report, seen):
+    """How often the guest left for what reason."""
+    reasons = {reason for one in seen.values() for run in one.runs for reason in run["reasons"]}
+    rows = [[REASONS.get(reason, reason), *(number(one.reason(reason)) for one in seen.values())] for reason in sorted(reasons)]
+    if rows:
+        report.table("Exits until init by reason", ["reason", *seen], rows)
+
+
+def counters_table(report, seen):
     """What KVM counted, of what was counted for anybody often enough to be told."""
     counted = {name for one in seen.values() for run in one.runs for name in run["counted"]}
     names = sorted(name for name in counted if name.endswith("exits") or name in ("pf_taken", "insn_emulation", "irq_injections", "hypercalls"))
@@ -96,7 +117,7 @@ def main(argv=None):
     # By the lab's clock: 10e9 instructions, four times what the slowest takes; a run that spins in a lock never ends.
     job = {"name": "boot", "timeout": 10, "cold": True, "starts": []}
     for who, command in starts.items():
-        job["starts"].append({"key": who, "watch": "start", "until": "axvm: work", "command": command})
+        job["starts"].append({"key": who, "watch": "start", "until": "axvm: work", "command": command, "fresh": who == FIRST})
     results = lab.run(job)
     seen = {who: one for who in starts if (one := Seen(results["runs"][who])).runs}
 
@@ -107,6 +128,7 @@ def main(argv=None):
                 f"start xv2_vmm unpacks the kernel, in the others it finds it unpacked; with `--no-unpack` the guest does it.")  # fmt: skip
     boots_table(report, seen)
     reasons_table(report, seen)
+    counters_table(report, seen)
     rows = []
     for who, what, goal in GOALS:
         value = seen[who].count(what) if what == "exits" and who in seen else seen[who].time(what) if who in seen else None

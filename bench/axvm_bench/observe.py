@@ -17,7 +17,7 @@ A job has "name", "runs", "timeout" (seconds, of one start), "seconds" (of all; 
 A job with "image" has a disk image: "bytes" of it, of which each 4 KiB begin with their number, on a file system of its
 own in the lab, whose kernel has the "modules" for that, and beside the results on this machine. In commands @IMAGE@
 stands for its path.
-A start with "until" goes on to the line that begins with it, one with "processors" is left out where there are fewer.
+A start with "fresh" finds nothing kept by an earlier one, one with "until" goes on to the line that begins with it, one with "processors" is left out where there are fewer.
 Results are {"runs": {key: [what was seen, ...]}, "host": facts of the machine}.
 """
 
@@ -54,6 +54,8 @@ def set_stage(files):
         os.makedirs(os.path.dirname(STAGE + file), exist_ok=True)
         shutil.copy(file, STAGE + file)
     libc = ctypes.CDLL(None, use_errno=True)
+    # Before a monitor takes a kernel for one it has seen, that must be as old as its times are exact.
+    time.sleep(3)
     for folder in ("/dev", "/proc", "/sys", "/tmp"):
         os.makedirs(STAGE + folder, exist_ok=True)
         if libc.mount(folder.encode(), (STAGE + folder).encode(), None, MS_BIND | MS_REC, None) != 0:
@@ -229,8 +231,11 @@ def watch_marks(one, deadline):
 
 class Trace:
     """When a process became a program, when that first entered a guest, and when the guest first wrote to its serial
-    port: three events of the kernel's trace, in an instance of our own."""
+    port: three events of the kernel's trace, in an instance of our own. And how often the guest left for which reason:
+    a table that the kernel keeps, of all guests; there is one at a time."""
 
+    REASONS = "events/kvm/kvm_exit"
+    TABLE = "hist:keys=isa,exit_reason:size=256"
     EVENTS = {"sched/sched_process_exec": "", "kvm/kvm_entry": "", "kvm/kvm_pio": "port == 0x3f8"}
 
     def __init__(self):
@@ -246,6 +251,7 @@ class Trace:
         for event, condition in self.EVENTS.items():
             if condition:
                 self.write(f"events/{event}/filter", condition)
+        self.table_of_reasons = False
 
     def write(self, name, text):
         with open(f"{self.base}/{name}", "w", encoding="ascii") as file:
@@ -253,10 +259,29 @@ class Trace:
 
     def begin(self, pid):
         self.write("trace", "")
+        self.count_reasons()
         self.write("set_event_pid", str(pid))
         for event in self.EVENTS:
             self.write(f"events/{event}/enable", "1")
         self.write("tracing_on", "1")
+
+    def count_reasons(self):
+        """Begins to count exits by reason, from none; kernels without such tables do not."""
+        try:
+            if self.table_of_reasons:
+                self.write(f"{self.REASONS}/trigger", f"!{self.TABLE}")
+            self.write(f"{self.REASONS}/trigger", self.TABLE)
+            self.table_of_reasons = True
+        except OSError:
+            self.table_of_reasons = False
+
+    def reasons(self):
+        """Exits so far by reason, "svm 0x72" or "vmx 0xa"."""
+        if not self.table_of_reasons:
+            return {}
+        with open(f"{self.base}/{self.REASONS}/hist", encoding="ascii") as file:
+            rows = re.findall(r"isa: +(\d+), exit_reason: +(\d+) .*hitcount: +(\d+)", file.read())
+        return {f"{'vmx' if isa == '1' else 'svm'} {int(reason):#x}": int(count) for isa, reason, count in rows}
 
     def end(self, more=None):
         """Nanoseconds from the first event to the others, of those that were seen, and to `more`, clock readings by
@@ -332,7 +357,7 @@ def watch_start(one, deadline, trace):
     """Nanoseconds from exec to the guest's first instruction and to its first byte, and the memory at that time or, with
     "until", at that line."""
     monitor = start(one["command"], deadline, trace.begin)
-    memory, counted, at = None, {}, {}
+    memory, counted, reasons, at = None, {}, {}, {}
     try:
         if "until" in one:
             up = monitor.line_after(one["until"]) is not None
@@ -340,14 +365,14 @@ def watch_start(one, deadline, trace):
             up = monitor.wait_for_output()
         if up:
             at = {"until": time.monotonic_ns()}
-            counted = all_counters(monitor.pid)
+            counted, reasons = all_counters(monitor.pid), trace.reasons()
             memory = memory_of(monitor.pid)
     finally:
         times = trace.end(at)
         said = monitor.end()
     if memory is None:
         return {"error": last_line(said) or "the guest wrote nothing"}
-    return {"times": times, "memory": memory, "counted": counted}
+    return {"times": times, "memory": memory, "counted": counted, "reasons": reasons}
 
 
 # ---- disks ---------------------------------------------------------------------------------------------------------
@@ -467,6 +492,8 @@ def main():
         # There and back: what comes later in a round is not always later.
         for one in job["starts"] if run % 2 == 0 else reversed(job["starts"]):
             print(f"bench/{job['name']}: run {run + 1} of {job['runs']}: {one['key']}", file=sys.stderr, flush=True)
+            if one.get("fresh"):
+                shutil.rmtree(os.path.join(os.environ["XDG_CACHE_HOME"], "axvm"), ignore_errors=True)
             deadline = time.monotonic() + job["timeout"]
             try:
                 watch = {"start": lambda: watch_start(one, deadline, trace), "marks": lambda: watch_marks(one, deadline),

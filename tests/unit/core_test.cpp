@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -60,6 +61,20 @@ static_assert(align_up(top, 2) == std::nullopt);
 static_assert(!range_fits(top, 1, top));
 
 }  // namespace
+
+TEST_CASE("bytes: many are copied whole, and nothing beside them") {
+  std::vector<std::byte> from(5000);
+  for (std::size_t i = 0; i < from.size(); ++i) from[i] = static_cast<std::byte>(i * 7 + i / 256 + 1);
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{1023}, std::size_t{1024},
+                                 std::size_t{1025}, std::size_t{4096}, std::size_t{5000}}) {
+    CAPTURE(size);
+    std::vector<std::byte> to(5001, std::byte{0xee});
+    copy_many(to.data(), ConstBytes(from).first(size));
+    CHECK(std::equal(to.begin(), to.begin() + static_cast<std::ptrdiff_t>(size), from.begin()));
+    CHECK(std::count(to.begin() + static_cast<std::ptrdiff_t>(size), to.end(), std::byte{0xee}) ==
+          static_cast<std::ptrdiff_t>(5001 - size));
+  }
+}
 
 TEST_CASE("text: strings are cut off where the room ends, and it says so") {
   Text<5> exact("12345");

@@ -234,6 +234,48 @@ TEST_CASE("kernel cache: a payload that differs in one byte is another kernel") 
   CHECK_FALSE(unpack_kernel(other, cache));
 }
 
+TEST_CASE("kernel cache: a payload in the same file, unchanged, is not looked at again") {
+  const scratch::Directory directory;
+  const Path cache = directory.path("cache");
+  const Buffer plain = sample();
+  Buffer packed = lz4(plain);
+  const FileState first{.device = 1, .inode = 2, .size = 3, .modified = 4, .changed = 5};
+  FileState second = first;
+  second.changed = 6;
+  REQUIRE(unpack_kernel(payload_of(formats[2], packed, plain.size()), cache, first));
+  // Whoever looked would see another payload, and could not unpack it.
+  const auto found = [&](FileState const& from) {
+    boot::Payload other = payload_of(formats[2], packed, plain.size());
+    other.compression = Compression::Gzip;
+    const auto unpacked = unpack_kernel(other, cache, from);
+    return unpacked && same(unpacked->bytes, plain);
+  };
+  CHECK(found(second));  // looked at, and remembered
+  packed[packed.size() / 2] ^= std::byte{1};
+  CHECK(found(second));
+  CHECK_FALSE(found(first));
+  CHECK_FALSE(found({}));
+}
+
+TEST_CASE("kernel cache: a file's state is known when it is older than its times are exact") {
+  const scratch::Directory directory;
+  directory.put("new", "a kernel");
+  const auto fresh = File::open("kernel", directory.path("new"));
+  REQUIRE(fresh);
+  CHECK_FALSE(fresh->state().known());
+  // A time of its contents can be set back, that of its change cannot.
+  const utimbuf old{1000, 1000};
+  REQUIRE(::utime(directory.path("new").c_str(), &old) == 0);
+  CHECK_FALSE(fresh->state().known());
+
+  const auto settled = File::open("kernel", "/proc/self/exe");
+  REQUIRE(settled);
+  const FileState state = settled->state();
+  CHECK(state.known());
+  CHECK(state == settled->state());
+  CHECK(state.size == std::filesystem::file_size("/proc/self/exe"));
+}
+
 TEST_CASE("kernel cache: files that are cut off, damaged, links or another's are not believed") {
   const scratch::Directory directory;
   const Path cache = directory.path("cache");

@@ -41,11 +41,14 @@ class KernelCache {
     return ::access(directory_.c_str(), W_OK | X_OK) == 0;
   }
 
-  /// What the payload unpacks to; no bytes when it is not known.
-  [[nodiscard]] UnpackedKernel find(boot::Payload const& payload) const {
+  /// What the payload, a part of `from`, unpacks to; no bytes when it is not known.
+  [[nodiscard]] UnpackedKernel find(boot::Payload const& payload, FileState const& from) const {
     if (directory_.empty()) return {};
     const std::string name = file_of(payload);
-    const Descriptor file(::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+    constexpr int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    Descriptor file(::open(name.c_str(), O_RDWR | flags));
+    const bool writable{file};
+    if (!writable) file = Descriptor(::open(name.c_str(), O_RDONLY | flags));
     const Layout layout(payload);
     struct stat status{};
     // Nobody else may have had a hand in it.
@@ -55,20 +58,23 @@ class KernelCache {
     void* const address = ::mmap(nullptr, layout.end, PROT_READ, MAP_PRIVATE, file.get(), 0);
     if (address == MAP_FAILED) return {};
     Mapping mapping(address, layout.end);
-    const Header header(payload);
-    if (std::memcmp(mapping.data(), &header, sizeof header) != 0 ||
-        std::memcmp(mapping.data() + Layout::payload, payload.bytes.data(), payload.bytes.size()) != 0)
-      return {};
+    const Header kept = *load<Header>(bytes_of(mapping), 0);
+    const Header wanted(payload, from);
+    if (!kept.same_sizes(wanted)) return {};
+    if (!from.known() || kept.from != from) {
+      if (std::memcmp(mapping.data() + Layout::payload, payload.bytes.data(), payload.bytes.size()) != 0) return {};
+      if (writable && from.known()) (void)write(file.get(), 0, bytes_of(wanted));
+    }
     (void)::utimensat(AT_FDCWD, name.c_str(), nullptr, 0);  // used now: the ones used last are kept
     const ConstBytes bytes(mapping.data() + layout.kernel, payload.unpacked_size);
     return {std::move(mapping), bytes};
   }
 
-  /// Keeps what a payload unpacked to.
-  void store(boot::Payload const& payload, ConstBytes kernel) const {
+  /// Keeps what a payload, a part of `from`, unpacked to.
+  void store(boot::Payload const& payload, ConstBytes kernel, FileState const& from) const {
     if (directory_.empty()) return;
     const Layout layout(payload);
-    const Header header(payload);
+    const Header header(payload, from);
     std::string name = directory_ + "/new-XXXXXX";
     Descriptor file(::mkostemp(name.data(), O_CLOEXEC));
     if (!file) return;
@@ -84,12 +90,17 @@ class KernelCache {
   static constexpr std::string_view suffix = ".kernel";
 
   struct Header {
-    std::array<char, 16> magic{'a', 'x', 'v', 'm', ' ', 'k', 'e', 'r', 'n', 'e', 'l', ' ', '2', '\n'};
-    std::uint64_t payload_size;
-    std::uint64_t kernel_size;
+    std::array<char, 16> magic{'a', 'x', 'v', 'm', ' ', 'k', 'e', 'r', 'n', 'e', 'l', ' ', '3', '\n'};
+    std::uint64_t payload_size = 0;
+    std::uint64_t kernel_size = 0;
+    FileState from;  ///< where this payload was seen last
 
-    explicit Header(boot::Payload const& payload)
-        : payload_size(payload.bytes.size()), kernel_size(payload.unpacked_size) {}
+    Header() = default;
+    Header(boot::Payload const& payload, FileState const& of)
+        : payload_size(payload.bytes.size()), kernel_size(payload.unpacked_size), from(of) {}
+    [[nodiscard]] bool same_sizes(Header const& other) const {
+      return magic == other.magic && payload_size == other.payload_size && kernel_size == other.kernel_size;
+    }
   };
 
   /// Offsets in a file.
@@ -103,7 +114,7 @@ class KernelCache {
 
   /// Its name comes from both ends of the payload (FNV-1a), enough to tell kernels apart: find() compares the rest.
   [[nodiscard]] std::string file_of(boot::Payload const& payload) const {
-    constexpr std::size_t part = 65536;
+    constexpr std::size_t part = 4096;
     std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
     auto mix = [&hash](ConstBytes bytes) {
       for (const std::byte value : bytes) hash = (hash ^ static_cast<std::uint64_t>(value)) * 0x100'0000'01b3;

@@ -15,9 +15,11 @@ namespace axvm::inline v1 {
 ///
 /// With a directory for it, what was unpacked is kept there and the next start maps it; that is what pays. So where the
 /// directory cannot be had, everything is Unsupported, and without one each start unpacks. A kept kernel is found by a
-/// hash and believed only when the payload kept with it is, byte for byte, the one that is asked for. The directory
+/// hash and believed only when the payload kept with it is, byte for byte, the one that is asked for, or when that was
+/// so last time and the payload is in the same file, `from`, in the same state: then neither is read. The directory
 /// keeps the eight kernels used last.
-[[nodiscard]] Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& cache);
+[[nodiscard]] Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& cache,
+                                                   FileState const& from = {});
 
 /// Where a user's programs keep such things: axvm in $XDG_CACHE_HOME or in ~/.cache; empty when neither is known.
 [[nodiscard]] Path kernel_cache_directory();

@@ -70,7 +70,7 @@ inline bool unpack_zstd(ConstBytes from, Bytes into) {
 
 }  // namespace detail
 
-Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& cache) {
+Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& cache, FileState const& from) {
   using enum boot::Compression;
   bool (*unpack)(ConstBytes, Bytes) = payload.compression == Gzip   ? detail::unpack_gzip
                                       : payload.compression == Xz   ? detail::unpack_xz
@@ -81,7 +81,7 @@ Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& c
       text<1023>("unpack kernel: its payload (", name_of(payload.compression), ", ", payload.bytes.size(), " bytes)");
   if (unpack == nullptr) return failure(ErrorCode::Unsupported, what);
   const detail::KernelCache kept(cache);
-  if (UnpackedKernel found = kept.find(payload); !found.bytes.empty()) return found;
+  if (UnpackedKernel found = kept.find(payload, from); !found.bytes.empty()) return found;
   if (!cache.empty() && !kept.usable()) return failure(ErrorCode::Unsupported, what, "there is no place to keep it");
 
   void* const address = ::mmap(nullptr, payload.unpacked_size, PROT_READ | PROT_WRITE,
@@ -95,7 +95,7 @@ Result<UnpackedKernel> unpack_kernel(boot::Payload const& payload, Path const& c
                    "fetch the kernel again");
   boot::leave_out_zeros(into);
   unpacked.bytes = into;
-  kept.store(payload, into);
+  kept.store(payload, into, from);
   return unpacked;
 }
 

@@ -139,8 +139,7 @@ namespace detail {
   if (!plan.elf) return memory.write(plan.kernel, plan.image.protected_mode());
   std::byte* const kernel = memory.at(plan.kernel, plan.footprint);
   if (kernel == nullptr) return false;
-  for (ElfKernel::Segment const& segment : plan.elf->segments())
-    std::memcpy(kernel + segment.offset, segment.bytes.data(), segment.bytes.size());
+  for (ElfKernel::Segment const& segment : plan.elf->segments()) copy_many(kernel + segment.offset, segment.bytes);
   if (plan.relocations && plan.slide != 0) plan.relocations->apply(kernel, plan.slide);
   return true;
 }

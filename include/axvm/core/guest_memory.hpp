@@ -99,7 +99,7 @@ class GuestMemory {
     if (from.empty()) return true;
     std::byte* to = at(address, from.size());
     if (to == nullptr) return false;
-    std::memcpy(to, from.data(), from.size());
+    copy_many(to, from);
     return true;
   }
 

@@ -23,9 +23,11 @@ struct UnpackedKernel {
   ConstBytes bytes;  ///< the kernel
 };
 
-/// Unpacks a kernel, or finds it unpacked in the directory `cache` (empty: there is none). Fails with Unsupported where
-/// it does not know the format, with BadImage where the payload is damaged or is not of the size it claims.
-using KernelUnpacker = Result<UnpackedKernel> (*)(boot::Payload const& payload, Path const& cache);
+/// Unpacks a kernel, or finds it unpacked in the directory `cache` (empty: there is none). `from` is the file that the
+/// payload is part of, if it is known. Fails with Unsupported where it does not know the format, with BadImage where
+/// the payload is damaged or is not of the size it claims.
+using KernelUnpacker = Result<UnpackedKernel> (*)(boot::Payload const& payload, Path const& cache,
+                                                  FileState const& from);
 
 /// Which Linux to boot, by file names.
 struct LinuxFiles {
@@ -82,7 +84,7 @@ class LinuxBoot {
     auto payload = boot::find_payload(*image);
     if (!payload) return std::unexpected(payload.error());
     if (!*payload) return UnpackedKernel{};
-    auto unpacked = unpack_(**payload, cache_);
+    auto unpacked = unpack_(**payload, cache_, kernel_.state());
     if (!unpacked && unpacked.error().code == ErrorCode::Unsupported) return UnpackedKernel{};
     return unpacked;
   }

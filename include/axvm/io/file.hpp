@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <span>
 
 #include <axvm/core/bytes.hpp>
@@ -13,6 +15,19 @@
 #include <axvm/memory/mapping.hpp>
 
 namespace axvm::inline v1 {
+
+/// Which file it is and when it was last changed: what has the same state has the same bytes. Equal states of which the
+/// file is not known mean nothing.
+struct FileState {
+  std::uint64_t device = 0;   ///< its file system (st_dev)
+  std::uint64_t inode = 0;    ///< in that file system (st_ino); 0: the file is not known
+  std::uint64_t size = 0;     ///< in bytes
+  std::int64_t modified = 0;  ///< its contents, ns since 1970 (st_mtim)
+  std::int64_t changed = 0;   ///< contents or attributes, ns since 1970 (st_ctim); no program can set it
+
+  [[nodiscard]] bool known() const { return inode != 0; }
+  friend bool operator==(FileState const&, FileState const&) = default;
+};
 
 /// An open file that is mapped when its bytes are needed and only then.
 class File {
@@ -49,6 +64,23 @@ class File {
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor_.get(), 0);
     if (address == MAP_FAILED) return failure(ErrorCode::HostIo, text<1023>("map ", name_), {}, errno);
     return Mapping(address, size_);
+  }
+
+  /// Its state now. Not known where a change within the last two seconds could have left no trace in the times, which
+  /// are as coarse as that on some file systems.
+  [[nodiscard, gnu::cold]] FileState state() const {
+    struct stat status{};
+    timespec now{};
+    if (::fstat(descriptor_.get(), &status) != 0 || ::clock_gettime(CLOCK_REALTIME, &now) != 0) return {};
+    auto nanoseconds = [](timespec const& time) { return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec; };
+    const FileState state{.device = status.st_dev,
+                          .inode = status.st_ino,
+                          .size = static_cast<std::uint64_t>(status.st_size),
+                          .modified = nanoseconds(status.st_mtim),
+                          .changed = nanoseconds(status.st_ctim)};
+    const std::int64_t unchanged_for =
+        nanoseconds(now) - (state.modified > state.changed ? state.modified : state.changed);
+    return unchanged_for > 2'000'000'000 ? state : FileState{};
   }
 
  private:
