@@ -39,7 +39,7 @@ def add_own_flags(parser, runs):
 
 def files_of(commands):
     """Every file that these commands read: programs, libraries, firmware and the files they are given."""
-    files = {"/etc/ld.so.cache", *glob.glob("/usr/share/qemu/*.rom"), *glob.glob("/usr/share/qemu/*.bin")}
+    files = {"/etc/ld.so.cache", *glob.glob("/usr/share/qemu/*.rom"), *glob.glob("/usr/share/qemu/*.bin"), *glob.glob("/usr/share/seabios/*.bin")}
     for command in commands:
         files |= {word for word in command if word.startswith("/") and os.path.isfile(word)}
         files.add(shutil.which(command[0]) or sys.exit(f"bench: there is no program {command[0]}"))

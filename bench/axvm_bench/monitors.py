@@ -7,10 +7,15 @@ QEMU = "qemu-system-x86_64"
 MICROVM = "microvm,rtc=on,x-option-roms=off,pit=off,pic=off,isa-serial=on,memory-backend=ram"
 
 
+def cmdline(append):
+    """The options that a guest's kernel has in every monitor, and more."""
+    return f"console=ttyS0 panic=-1 pci=off {append}".strip()
+
+
 def xv2_vmm(program, kernel, initrd=None, memory="256M", vcpus=1, append="", more=()):
     command = [program, "--host-check=warn", "--no-reboot", "--kernel", kernel, "--memory", memory]
     command += ["--vcpus", str(vcpus), *(["--initrd", initrd] if initrd else [])]
-    return [*command, "--cmdline", f"console=ttyS0 panic=-1 pci=off {append}".strip(), *more]
+    return [*command, "--cmdline", cmdline(append), *more]
 
 
 def qemu_microvm(kernel, initrd=None, memory="256M", vcpus=1, append="", more=()):
@@ -19,7 +24,7 @@ def qemu_microvm(kernel, initrd=None, memory="256M", vcpus=1, append="", more=()
     command += ["-object", f"memory-backend-ram,id=ram,size={memory},reserve=off", "-m", memory, "-smp", str(vcpus)]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio"]
     command += ["-kernel", kernel, *(["-initrd", initrd] if initrd else [])]
-    return [*command, "-append", f"console=ttyS0 panic=-1 pci=off {append}".strip(), *more]
+    return [*command, "-append", cmdline(append), *more]
 
 
 def qemu_version():

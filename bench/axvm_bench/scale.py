@@ -14,7 +14,7 @@ from axvm_bench.lab import Lab, add_flags, medians_of
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
-SHARED, DEDICATED, PEER = "xv2_vmm", "xv2_vmm, dedicated", "QEMU microvm"
+SHARED, DEDICATED, PORTABLE, PEER = "xv2_vmm", "xv2_vmm, dedicated", "axvm, host's processor", "QEMU microvm"
 COUNTED = {"exits": "exits", "halt_exits": "HLT exits", "halt_wakeup": "wake-ups", "user": "I/O exits", "irq_injections": "interrupts"}
 
 
@@ -36,7 +36,7 @@ def parse(argv):
 
 def starts_of(lab, arguments, counts):
     """(vCPUs, who) and how. A dedicated processor needs one of the host's: observe.py leaves out what has none."""
-    xv2, kernel = lab.xv2_vmm(), lab.kernel()
+    xv2, portable, kernel = lab.xv2_vmm(), str(lab.program("portable_monitor.cpp")), lab.kernel()
     initrd = guests.initrd(lab.program("guest_work.cpp"), RESULTS / "work.cpio")
     # The profile's processor has weaknesses that the host's may not have, and no register that vouches for its clock: a
     # kernel would do more for it in one guest than in the other. xv2_vmm gives the second option by default.
@@ -46,6 +46,7 @@ def starts_of(lab, arguments, counts):
     for count in counts:
         what = {"memory": "512M", "vcpus": count, "append": append}
         starts[count, SHARED] = monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--cpu-use", "shared"])
+        starts[count, PORTABLE] = [portable, kernel, initrd, str(512 << 20), str(count), monitors.cmdline(append)]
         starts[count, PEER] = monitors.qemu_microvm(kernel, initrd, **what)
         starts[count, DEDICATED] = monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--cpu-use", "dedicated"])
     return starts
@@ -138,7 +139,8 @@ def measure(report, arguments, counts, icount):
                     f"of {arguments.steps:,} steps, shared out among the processors, with a barrier after each. Both kernels have "
                     f"`mitigations=off tsc=nowatchdog`, for their processors differ. {medians_of(seen)} `{SHARED}` is `--cpu-use "
                     f"shared`; `dedicated` needs a processor of the host for each of the guest's, and has a row where there are as "
-                    f"many.")  # fmt: skip
+                    f"many. `{PORTABLE}` is a machine of the profile Portable, as QEMU's is: where the host is no Intel, as in the "
+                    f"lab, a guest that sees a Xeon cannot make hypercalls, and waits for locks in loops.")  # fmt: skip
     throughput_table(report, seen, [count for count, who in seen if who == SHARED], arguments.steps * arguments.rounds, unit)
     rates_table(report, f"While they work, per {unit}", seen, "work", each=False)
     rates_table(report, f"Idle, for {arguments.idle} s, per {unit} and processor", seen, "idle", each=True)

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -213,7 +214,8 @@ class Planner {
 /// What the user should merely know is in the plan's warnings.
 [[nodiscard]] inline Result<PlacementPlan> plan_placement(HostTopology const& host, AllowedHost const& allowed,
                                                           PlacementRequest const& request) {
-  return detail::Planner(host, allowed, request).plan();
+  // Not on the stack: what a stack once had it keeps, and a planner has a plan of tens of KiB.
+  return std::make_unique<detail::Planner>(host, allowed, request)->plan();
 }
 
 }  // namespace axvm::inline v1
