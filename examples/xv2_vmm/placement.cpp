@@ -15,15 +15,17 @@ axvm::Result<std::unique_ptr<axvm::PlacementPlan>> plan(Placement const& wanted,
   if (!host) return std::unexpected(host.error());
   auto allowed = axvm::allowed_host();
   if (!allowed) return std::unexpected(allowed.error());
-  auto planned = axvm::plan_placement(*host, *allowed,
-                                      {.vcpus = vcpus,
-                                       .memory = memory,
-                                       .pin = std::move(*pin),
-                                       .numa = std::move(*numa),
-                                       .policy = policy,
-                                       .page_size = page_size});
-  if (!planned) return std::unexpected(planned.error());
-  return std::make_unique<axvm::PlacementPlan>(*planned);
+  // Made where it stays: a plan is large, and a stack keeps the pages that it once needed.
+  using Planned = axvm::Result<axvm::PlacementPlan>;
+  const std::unique_ptr<Planned> planned(new Planned(axvm::plan_placement(*host, *allowed,
+                                                                          {.vcpus = vcpus,
+                                                                           .memory = memory,
+                                                                           .pin = std::move(*pin),
+                                                                           .numa = std::move(*numa),
+                                                                           .policy = policy,
+                                                                           .page_size = page_size})));
+  if (!*planned) return std::unexpected(planned->error());
+  return std::make_unique<axvm::PlacementPlan>(**planned);
 }
 
 }  // namespace xv2

@@ -214,7 +214,7 @@ class Planner {
 /// What the user should merely know is in the plan's warnings.
 [[nodiscard]] inline Result<PlacementPlan> plan_placement(HostTopology const& host, AllowedHost const& allowed,
                                                           PlacementRequest const& request) {
-  // Not on the stack: what a stack once had it keeps, and a planner has a plan of tens of KiB.
+  // Not on the stack, which keeps the pages that it once needed: a planner has a plan of tens of KiB.
   return std::make_unique<detail::Planner>(host, allowed, request)->plan();
 }
 
