@@ -109,8 +109,8 @@ class Machine {
   /// What a processor counted since it was loaded; any time.
   [[nodiscard]] VcpuCounters const& counters(unsigned index = 0) const { return body_->counters(index); }
 
-  /// The `Instance`-th device of type `D` while the machine is loaded, or null when it is absent or its work is done in
-  /// the kernel. The device's own thread rules apply: look at it when the machine does not run.
+  /// The `Instance`-th device of type `D` while the machine is loaded, or null when it is absent. The device's own
+  /// thread rules apply: look at it when the machine does not run.
   template <class D, std::size_t Instance = 0>
   [[nodiscard]] D* device() {
     constexpr std::size_t index = detail::index_of<D, Instance>(List{});
@@ -126,7 +126,7 @@ class Machine {
   }
 
   /// Calls `visit.operator()<I>(device)` for every device that is built, in order, each under its own lock; `I` is its
-  /// index in List. Not for those that are absent or whose work is done in the kernel.
+  /// index in List. Not for those that are absent.
   template <class Visit>
   void for_each_device(Visit&& visit) {
     body_->board().for_each_cell([&]<std::size_t I>(auto& cell) {

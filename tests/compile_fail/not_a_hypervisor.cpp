@@ -12,7 +12,6 @@ struct Xen {
 #ifdef FIXED
   static axvm::Result<Xen> open() { return Xen{}; }
 #endif
-  static constexpr bool offloads(axvm::Offload) { return false; }
   axvm::Result<Vm> create_vm(axvm::VmPlan const& plan) { return axvm::fake::Fake().create_vm(plan); }
   axvm::Result<axvm::CpuidTable> supported_cpuid() { return axvm::fake::Fake().supported_cpuid(); }
 };

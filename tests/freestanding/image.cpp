@@ -86,7 +86,7 @@ constexpr axvm::Host::Operations host_operations{
       return axvm::BlockImage{nullptr, &image, World::disk_size, options.read_only};
     }};
 
-/// Nothing is taken over: all models run.
+/// Nothing is asked of it: this program is the guest.
 struct NoHypervisor {};
 using Composed =
     axvm::Composition<axvm::Bare, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::VirtioBlk>, NoHypervisor>;

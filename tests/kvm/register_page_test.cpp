@@ -217,7 +217,6 @@ class OldKvm {
     if (!kvm) return std::unexpected(kvm.error());
     return OldKvm(std::move(*kvm));
   }
-  static constexpr bool offloads(Offload offload) { return kvm::Kvm::offloads(offload); }
   static constexpr bool lacks_io_apic = kvm::Kvm::lacks_io_apic;
   static constexpr bool has(Feature feature) { return kvm::Kvm::has(feature); }
   Result<Vm> create_vm(VmPlan const& plan) {

@@ -24,13 +24,12 @@ using namespace axvm;
 
 namespace describe_test {
 
-/// What is asked of a hypervisor here: which devices it takes over.
-struct TakesPit {
-  static constexpr bool offloads(Offload offload) { return offload == Offload::Pit; }
+/// What is asked of a hypervisor here.
+struct OnPaper {
   static constexpr bool has(Feature) { return true; }
 };
-struct TakesNothing {
-  static constexpr bool has(Feature) { return true; }
+struct LocalApicsOnly : OnPaper {
+  static constexpr bool lacks_io_apic = true;
 };
 
 /// Something a user might invent, with nothing said of it anywhere else.
@@ -82,7 +81,7 @@ struct Plain {
   void write(MmioAccess const&) {}
 };
 
-template <class Profile, class DeviceList, class H = TakesNothing>
+template <class Profile, class DeviceList, class H = OnPaper>
 struct Machine {
   using Composition = axvm::Composition<Profile, DeviceList, H>;
   using Config = MachineConfig<typename Composition::List>;
@@ -91,11 +90,11 @@ struct Machine {
   }
 };
 
-using Xv2 = Machine<IvyBridgeXv2, Devices<Uart8250, Pit8254, Repeat<2, VirtioBlk>>, TakesPit>;
+using Xv2 = Machine<IvyBridgeXv2, Devices<Uart8250, Pit8254, Repeat<2, VirtioBlk>>>;
 using Small = Machine<Bare, Devices<DebugExit>>;
 using Nothing = Machine<Bare, Devices<>>;
-using Invented = Machine<Portable, Devices<Uart8250, Pit8254, Chime, Chime>, TakesPit>;
-using Large = Machine<Portable, Devices<Uart8250, Pit8254, Repeat<14, VirtioBlk>, Repeat<14, Plain>>, TakesPit>;
+using Invented = Machine<Portable, Devices<Uart8250, Pit8254, Chime, Chime>>;
+using Large = Machine<Portable, Devices<Uart8250, Pit8254, Repeat<14, VirtioBlk>, Repeat<14, Plain>>>;
 using Awkward =
     Machine<Portable, Devices<ADeviceWithARatherLongNameThatNoColumnHasRoomFor<Chime>, Repeat<2, Chime>, DebugExit>>;
 
@@ -148,7 +147,7 @@ TEST_CASE("a description has every device with its places, and knows which are t
   const Description machine = Xv2::description(one_disk());
   CHECK(machine.profile_type == "IvyBridgeXv2");
   CHECK(machine.profile == IvyBridgeXv2::name);
-  CHECK(machine.hypervisor == "TakesPit");
+  CHECK(machine.hypervisor == "OnPaper");
   CHECK(machine.vcpus == 4);
   CHECK(machine.max_vcpus == 20);
   CHECK(machine.cpu_use == CpuUse::shared);
@@ -158,15 +157,15 @@ TEST_CASE("a description has every device with its places, and knows which are t
 
   struct Expected {
     std::string_view type, name, path, hid;
-    bool implicit, in_kernel, present;
+    bool implicit, present;
   };
   constexpr Expected expected[] = {
-      {"AcpiPower", "", "", "", true, false, true},
-      {"I8042", "", "", "", true, false, true},
-      {"Uart8250", "uart0", "\\_SB.COM1", "PNP0501", false, false, true},
-      {"Pit8254", "", "", "", false, true, true},
-      {"VirtioBlk", "blk0", "\\_SB.VR05", "LNRO0005", false, false, true},
-      {"VirtioBlk", "blk1", "\\_SB.VR06", "LNRO0005", false, false, false},
+      {"AcpiPower", "", "", "", true, true},
+      {"I8042", "", "", "", true, true},
+      {"Uart8250", "uart0", "\\_SB.COM1", "PNP0501", false, true},
+      {"Pit8254", "", "", "", false, true},
+      {"VirtioBlk", "blk0", "\\_SB.VR05", "LNRO0005", false, true},
+      {"VirtioBlk", "blk1", "\\_SB.VR06", "LNRO0005", false, false},
   };
   REQUIRE(machine.devices.size() == std::size(expected));
   for (std::size_t i = 0; i < std::size(expected); ++i) {
@@ -175,7 +174,6 @@ TEST_CASE("a description has every device with its places, and knows which are t
     CHECK(device.type == expected[i].type);
     CHECK(device.name == expected[i].name);
     CHECK(device.implicit == expected[i].implicit);
-    CHECK(device.in_kernel == expected[i].in_kernel);
     CHECK(machine.present(i) == expected[i].present);
     const AcpiNode node = device.acpi_node();
     CHECK(node.path == expected[i].path);
@@ -210,10 +208,24 @@ TEST_CASE("a description is a constant where the devices allow it, and refers to
   CHECK(machine.devices.size() == 2);
 }
 
-TEST_CASE("an offloaded device is in the kernel only under a hypervisor that takes it over") {
-  using Model = Machine<IvyBridgeXv2, Devices<Uart8250, Pit8254>, TakesNothing>;
-  CHECK_FALSE(Model::description().devices[3].in_kernel);
-  CHECK(Xv2::description().devices[3].in_kernel);
+TEST_CASE("whose the interrupt controllers are: the hypervisor's, or the I/O APIC is a device of the machine") {
+  using Own = Machine<IvyBridgeXv2, Devices<Uart8250>, LocalApicsOnly>;
+  using Theirs = Machine<IvyBridgeXv2, Devices<Uart8250>>;
+  CHECK(Own::description().own_io_apic);
+  CHECK(Own::description().devices.back().type == "IoApic");
+  CHECK_FALSE(Theirs::description().own_io_apic);
+  CHECK(contains(describe_text(Own::description()), "hypervisor LocalApicsOnly with local APICs\n"));
+  CHECK(contains(describe_text(Theirs::description()), "hypervisor OnPaper with local APICs and I/O APIC\n"));
+  auto region = [](std::string const& svg, std::string_view title) {  // how it looks
+    const std::size_t at = svg.rfind("<rect", svg.find(title));
+    return svg.substr(at, svg.find(" x=", at) - at);
+  };
+  for (std::string_view region_of_both : {"<title>local APIC, ", "<title>hypervisor pages, "}) {
+    CHECK(region(describe_svg(Own::description()), region_of_both) == "<rect class=\"hypervisor\"");
+    CHECK(region(describe_svg(Theirs::description()), region_of_both) == "<rect class=\"hypervisor\"");
+  }
+  CHECK(region(describe_svg(Own::description()), "<title>I/O APIC, ") == "<rect class=\"device\"");
+  CHECK(region(describe_svg(Theirs::description()), "<title>I/O APIC, ") == "<rect class=\"hypervisor\"");
 }
 
 TEST_CASE("the address map covers everything once, in order, for any memory size") {
@@ -304,19 +316,19 @@ TEST_CASE("cut-off and wild ACPI code ends the search and nothing else") {
 TEST_CASE("the table says it all") {
   CHECK(describe_text(Xv2::description(one_disk())) ==
         R"(IvyBridgeXv2: Xv2 (Xeon E5-2680 v2)
-4 vCPUs of at most 20, 6 GiB of memory, hypervisor TakesPit
+4 vCPUs of at most 20, 6 GiB of memory, hypervisor OnPaper with local APICs and I/O APIC
 shared host CPUs: a vCPU that halts is waited for up to 50 us
 
-Device                Ports               MMIO                   IRQ      Where    ACPI
---------------------  ------------------  ---------------------  -------  -------  -------------
-AcpiPower (platform)  0x600-0x607                                9 level  monitor
-I8042 (platform)      0x60 data                                           monitor
-                      0x64 command
-Uart8250 uart0        0x3f8-0x3ff                                4 edge   monitor  COM1 PNP0501
-Pit8254               0x40-0x43 counters                         0 edge   kernel
-                      0x61 speaker
-VirtioBlk blk0                            0xd0000000-0xd0000fff  5 edge   monitor  VR05 LNRO0005
-VirtioBlk blk1                            0xd0001000-0xd0001fff  6 edge   absent
+Device                   Ports               MMIO                   IRQ      ACPI
+-----------------------  ------------------  ---------------------  -------  -------------
+AcpiPower (platform)     0x600-0x607                                9 level
+I8042 (platform)         0x60 data
+                         0x64 command
+Uart8250 uart0           0x3f8-0x3ff                                4 edge   COM1 PNP0501
+Pit8254                  0x40-0x43 counters                         0 edge
+                         0x61 speaker
+VirtioBlk blk0                               0xd0000000-0xd0000fff  5 edge   VR05 LNRO0005
+VirtioBlk blk1 (absent)                      0xd0001000-0xd0001fff  6 edge
 
 Addresses                Size        What
 -----------------------  ----------  -----------------------
@@ -362,11 +374,12 @@ TEST_CASE("no line of the table is longer than 120 columns, whatever the names a
     }
 }
 
-TEST_CASE("the picture has a box for each device, and the kernel's look different") {
+TEST_CASE("the picture has a box for each device, and absent ones look different") {
   const std::string svg = describe_svg(Large::description());
   CHECK(count(svg, "class=\"title\"") == Large::Composition::List::count);
-  CHECK(count(svg, "in the kernel</text>") == 2);  // the box and the legend
-  CHECK(contains(svg, "<rect class=\"kernel\""));
+  CHECK(count(svg, "absent in this configuration</text>") == 14);  // disks without an image
+  CHECK(count(svg, "<rect class=\"absent\"") == 14 * 3 + 1);       // box, window, line; the legend
+  CHECK(count(svg, "of the platform</text>") == 2);
   CHECK(contains(describe_svg(Awkward::description()), "&lt;a&gt;&amp;"));
 }
 

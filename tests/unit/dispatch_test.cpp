@@ -87,24 +87,21 @@ struct Card {
   unsigned id;
 };
 
-/// Does the timer itself, so that its ports are nobody's.
-struct WithTimer {
-  static constexpr bool offloads(Offload offload) { return offload == Offload::Pit; }
-};
+/// Nothing is asked of it here.
+struct NoHypervisor {};
 
 /// Sizes below and above the width of an access, neighbours without a gap, the first and the last port there are.
-using List = Devices<Ports<0, 1>, Ports<1, 1>, Ports<2, 2>, Ports<0x20, 3>, Card, Ports<0xffff, 1>, Pit8254,
+using List = Devices<Ports<0, 1>, Ports<1, 1>, Ports<2, 2>, Ports<0x20, 3>, Card, Ports<0xffff, 1>, Ports<0x40, 4>,
                      Ports<0xfff8, 4>, Ports<floating, 16>, Ports<0x100, 0x80>, Ports<0x180, 0x80>, Ports<0x3f8, 8>,
                      Window<0xd000'0000, 1>, Window<0xd000'0001, 2>, Window<0xd000'0003, 5>, Window<floating, 0x1800>,
                      Window<0xd100'0000, 0x1000>, Window<0xd100'1000, 0x1000>, Window<0xfebf'fff0, 0x10>>;
-using Composed = Composition<Bare, List, WithTimer>;
+using Composed = Composition<Bare, List, NoHypervisor>;
 
 /// A window that answers to `address`, or null: what dispatch is to find, by looking at every claim.
 template <ClaimKind Kind>
 PlacedClaim const* owner_of(std::uint64_t address) {
   for (PlacedClaim const& placed : Composed::layout)
-    if (placed.claim.kind == Kind && !Composed::offloaded[placed.device] && address >= placed.claim.base &&
-        address - placed.claim.base < placed.claim.size)
+    if (placed.claim.kind == Kind && address >= placed.claim.base && address - placed.claim.base < placed.claim.size)
       return &placed;
   return nullptr;
 }
@@ -140,7 +137,7 @@ struct Bench {
     board.for_each_cell([&]<std::size_t I>(auto& cell) {
       if constexpr (requires { cell.config.id; }) cell.config.id = I;
       DeviceContext context;
-      if (!Composed::offloaded[I]) cell.build(context);
+      cell.build(context);
     });
   }
 
@@ -219,15 +216,6 @@ TEST_CASE("dispatch: an access over an edge is its bytes, each to whoever owns i
   CHECK(static_cast<unsigned>(data[0]) == byte_of(5, 0, 0));
   for (unsigned i = 1; i < 4; ++i) CHECK(static_cast<unsigned>(data[i]) == 0xff);
   CHECK(bench.unclaimed.ports.value() == 1);
-}
-
-TEST_CASE("dispatch: the ports of a device that the hypervisor takes over are nobody's") {
-  Bench bench;
-  std::byte data[8]{};
-  bench.board.io({0x40, 1, false, 1, data}, bench.unclaimed);
-  CHECK(static_cast<unsigned>(data[0]) == 0xff);
-  CHECK(bench.unclaimed.ports.value() == 1);
-  CHECK(bench.board.cell<6>().device() == nullptr);
 }
 
 TEST_CASE("dispatch: string instructions are their items, in order, to the same port") {

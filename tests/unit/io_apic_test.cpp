@@ -406,7 +406,7 @@ TEST_CASE("io_apic: it is described like other devices of the platform, and its 
   REQUIRE(described.devices.size() == 2);
   CHECK(described.devices[1].type == "IoApic");
   CHECK(described.devices[1].implicit);
-  CHECK_FALSE(described.devices[1].in_kernel);
+  CHECK(described.own_io_apic);
   CHECK_FALSE(described.devices[0].implicit);
   GuestAddress end = 0;
   unsigned windows = 0;

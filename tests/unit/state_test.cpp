@@ -92,14 +92,6 @@ struct Poke {
   Callback callback_;
 };
 
-/// The fake, but with an interval timer of its own.
-class WithTimer : public fake::Fake {
- public:
-  using Fake::Fake;
-  static Result<WithTimer> open() { return WithTimer(); }
-  static constexpr bool offloads(Offload offload) { return offload == Offload::Pit; }
-};
-
 using M =
     Machine<Portable, Devices<Uart8250, Pit8254, DebugExit, Repeat<2, VirtioBlk>, Gadget>, Handlers<>, fake::Fake>;
 static_assert(HasState<Gadget> && HasState<DebugExit> && !HasState<I8042> && !HasState<Poke>);
@@ -208,18 +200,6 @@ TEST_CASE("state: a table of what the devices hold, named like their settings; a
   CHECK(find_setting(settings, "gadget0.tiny")->summary() == "how small (-100 to 100)");
   CHECK(find_setting(settings, "gadget0.flag")->summary() == "up");
   CHECK(find_setting(settings, "gadget0.deep")->summary().empty());
-}
-
-TEST_CASE("state: a device whose work is done in the kernel has none here") {
-  using InKernel = Machine<Portable, Devices<Pit8254, Gadget>, Handlers<>, WithTimer>;
-  auto machine = InKernel::create({.memory = 2 * MiB}, Host{}, WithTimer());
-  REQUIRE(machine);
-  REQUIRE(machine->load(FlatCode{halt}));
-  auto states = save_states(*machine);
-  REQUIRE(states);
-  CHECK(states->of<Pit8254>() == nullptr);
-  CHECK(states->of<Gadget>() != nullptr);
-  CHECK(restore_states(*machine, *states));
 }
 
 TEST_CASE("state: the file has each device's class as a heading and lists that can be compared by line") {

@@ -123,7 +123,7 @@ class Cell {
     device_.reset();
   }
 
-  /// The device, or null when it is absent, not built, or its work is done in the kernel.
+  /// The device, or null when it is absent or not built.
   [[nodiscard, gnu::always_inline]] D* device() { return device_.is_full() ? &device_.object() : nullptr; }
   [[nodiscard, gnu::always_inline]] LockType& lock() { return lock_; }
 

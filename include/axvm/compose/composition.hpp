@@ -8,22 +8,8 @@
 #include <axvm/compose/diagnostics.hpp>
 #include <axvm/compose/layout.hpp>
 #include <axvm/compose/platform.hpp>
-#include <axvm/device/offload.hpp>
 
 namespace axvm::inline v1 {
-
-/// Says that the hypervisor may do its work in the kernel: `static constexpr Offload offload`.
-template <class D>
-concept HasOffload = requires {
-  { D::offload } -> std::convertible_to<Offload>;
-};
-
-/// Whether device `D` is replaced by the hypervisor `H`'s own.
-template <class H, class D>
-constexpr bool is_offloaded() {
-  if constexpr (HasOffload<D> && requires { H::offloads(D::offload); }) return H::offloads(D::offload);
-  else return false;
-}
 
 /// One window of the dispatch table.
 struct DispatchWindow {
@@ -35,26 +21,18 @@ struct DispatchWindow {
 
 namespace detail {
 
-template <class H, class... Ds>
-consteval std::array<bool, sizeof...(Ds)> offloaded_flags(Devices<Ds...>) {
-  return {is_offloaded<H, Ds>()...};
-}
-
-/// The windows of one kind, sorted by base, without those of offloaded devices.
+/// The windows of one kind, sorted by base.
 template <ClaimKind Kind, class Composed>
 consteval auto window_table() {
-  constexpr auto wanted = [](PlacedClaim const& placed) {
-    return placed.claim.kind == Kind && !Composed::offloaded[placed.device];
-  };
-  constexpr std::size_t count = [&] {
+  constexpr std::size_t count = [] {
     std::size_t n = 0;
-    for (PlacedClaim const& placed : Composed::layout) n += wanted(placed) ? 1 : 0;
+    for (PlacedClaim const& placed : Composed::layout) n += placed.claim.kind == Kind ? 1 : 0;
     return n;
   }();
   std::array<DispatchWindow, count> table{};
   std::size_t n = 0;
   for (PlacedClaim const& placed : Composed::layout) {
-    if (!wanted(placed)) continue;
+    if (placed.claim.kind != Kind) continue;
     std::size_t at = n++;
     for (; at > 0 && table[at - 1].base > placed.claim.base; --at) table[at] = table[at - 1];
     table[at] = {placed.claim.base, placed.claim.size, placed.device, placed.index};
@@ -64,9 +42,9 @@ consteval auto window_table() {
 
 }  // namespace detail
 
-/// Everything that follows from a machine's type before anything runs: the flat device list, where each claim is, and
-/// which devices the hypervisor `H` takes over. A wrong composition stops the compiler with one named diagnostic. Of
-/// the hypervisor nothing is asked here: one that does not say what it `offloads` takes nothing over.
+/// Everything that follows from a machine's type before anything runs: the flat device list and where each claim is.
+/// A wrong composition stops the compiler with one named diagnostic. Of the hypervisor `H` only that counts here which
+/// decides on devices: whether it `lacks_io_apic`, and the features it `has`.
 template <class Profile, class DeviceList, class H>
 struct Composition {
   using Parts = detail::ComposedParts<Profile, DeviceList, H>;
@@ -83,8 +61,6 @@ struct Composition {
 
   /// Where every claim of every device is; constant.
   static constexpr auto layout = detail::placement<CpuProfileType, List, typename Parts::OwnIoApic>.claims;
-
-  static constexpr auto offloaded = detail::offloaded_flags<H>(List{});
 
   /// Whether the machine has interrupt controllers: the platform is a PC, or something claims an interrupt.
   static constexpr bool has_interrupts = [] {

@@ -31,7 +31,6 @@ struct DeviceDescription {
   Text<47> name;                  ///< what its settings begin with: "blk0"; empty when it has no settings
   std::span<const Claim> claims;  ///< with every base and line filled in; message interrupts stay `floating`
   bool implicit = false;          ///< brought along by the profile's platform, not listed
-  bool in_kernel = false;         ///< its work is done by the hypervisor; the device's class is never built
   std::size_t instance = 0;       ///< how many of the same class stand before it (Placement::instance)
   /// Writes its part of the DSDT; null when it has none.
   void (*describe_acpi)(acpi::Aml&, Placement const&) = nullptr;
@@ -53,7 +52,8 @@ struct Description {
   std::string_view profile;       ///< the profile's own name for a person
   std::string_view hypervisor;    ///< the class of the backend: "Kvm"
   Platform platform{};
-  bool has_interrupts = false;  ///< there are local APICs and an I/O APIC
+  bool has_interrupts = false;  ///< there are local APICs, which are the hypervisor's, and an I/O APIC
+  bool own_io_apic = false;     ///< which is a device of the monitor; else it is the hypervisor's, too
   unsigned vcpus = 0;           ///< of this configuration, which nobody has checked yet
   unsigned max_vcpus = 0;
   CpuUse cpu_use{};
@@ -88,8 +88,7 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
                            .name = {},
                            .claims = claims_of<Composed, I>,
                            .implicit = I < ImplicitDevices<typename Composed::CpuProfileType>::count ||
-                                       (Composed::own_io_apic && I == Composed::io_apic),
-                           .in_kernel = Composed::offloaded[I]};
+                                       (Composed::own_io_apic && I == Composed::io_apic)};
   device.instance = instance_of<Composed, I>;
   if constexpr (!std::is_empty_v<typename D::Config>) {
     device.name = device_name(config_name<D>.view(), earlier);
@@ -125,6 +124,7 @@ template <class Composed>
                           .hypervisor = type_name<typename detail::HypervisorOf<Composed>::Type>,
                           .platform = Profile::platform,
                           .has_interrupts = Composed::has_interrupts,
+                          .own_io_apic = Composed::own_io_apic,
                           .vcpus = config.vcpus,
                           .max_vcpus = Profile::max_vcpus,
                           .cpu_use = config.cpu_use,

@@ -5,9 +5,9 @@
 #include <axvm/compose/devices.hpp>
 #include <axvm/cpu/profile.hpp>
 #include <axvm/device/acpi_power.hpp>
+#include <axvm/device/feature.hpp>
 #include <axvm/device/i8042.hpp>
 #include <axvm/device/io_apic.hpp>
-#include <axvm/device/offload.hpp>
 
 namespace axvm::inline v1 {
 

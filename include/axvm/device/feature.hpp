@@ -14,6 +14,11 @@ enum class Feature : std::uint8_t {
   Doorbells,          ///< turns a write into an event without stopping the processor that writes
 };
 
+/// A hypervisor with local APICs only: `static constexpr bool lacks_io_apic = true`. Its machines have one of their
+/// own.
+template <class H>
+concept LacksIoApic = requires { requires H::lacks_io_apic; };
+
 /// Says what it cannot do without.
 template <class D>
 concept HasNeeds = requires {

@@ -5,7 +5,6 @@
 #include <cstdint>
 
 #include <axvm/device/device.hpp>
-#include <axvm/device/offload.hpp>
 #include <axvm/device/pit8254_counter.hpp>
 
 namespace axvm::inline v1 {
@@ -23,8 +22,6 @@ class Pit8254 {
  public:
   static constexpr auto claims =
       axvm::claims(Pio<"counters">{.base = 0x40, .size = 4}, Pio<"speaker">{.base = 0x61, .size = 1}, Irq{.line = 0});
-  /// A hypervisor may have one of its own; this class then is not built.
-  static constexpr Offload offload = Offload::Pit;
 
   struct Config {};
 

@@ -16,7 +16,6 @@
 #include <axvm/device/feature.hpp>
 #include <axvm/device/irq_line.hpp>
 #include <axvm/device/message.hpp>
-#include <axvm/device/offload.hpp>
 #include <axvm/device/register_page.hpp>
 
 namespace axvm::inline v1 {
@@ -24,7 +23,6 @@ namespace axvm::inline v1 {
 /// What a machine wants of the virtual machine it asks a hypervisor for.
 struct VmPlan {
   bool interrupts = false;  ///< local APICs and, of a hypervisor that does not lack one, an I/O APIC
-  bool pit = false;         ///< the hypervisor's own 8254, in place of the device; only if it offloads that
   unsigned vcpus = 1;
   AddressMap address_map{};
   CpuUse cpu_use = CpuUse::shared;
@@ -104,9 +102,8 @@ concept HasRegisterPages = requires(M& vm, GuestAddress address, std::uint64_t s
 template <class H>
 concept Hypervisor = std::move_constructible<H> && HypervisorVm<typename H::Vm> &&
                      (LacksIoApic<H> ? TakesMessages<typename H::Vm> : HasLines<typename H::Vm>) &&
-                     requires(H& hypervisor, VmPlan const& plan, Offload offload) {
+                     requires(H& hypervisor, VmPlan const& plan) {
                        { H::open() } -> std::same_as<Result<H>>;
-                       { H::offloads(offload) } -> std::same_as<bool>;
                        { hypervisor.create_vm(plan) } -> std::same_as<Result<typename H::Vm>>;
                        // What CPUID the hypervisor can give a guest here.
                        { hypervisor.supported_cpuid() } -> std::same_as<Result<CpuidTable>>;

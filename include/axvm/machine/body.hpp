@@ -191,7 +191,6 @@ class MachineBody {
     if (auto renewed = memory_.renew(stop_requested_, place_); !renewed) return renewed;
     if (stop_requested_) request_.store(Action::Stop);
     const VmPlan plan{.interrupts = Composed::has_interrupts,
-                      .pit = offloads(Offload::Pit),
                       .vcpus = config_.vcpus,
                       .address_map = Profile::address_map,
                       .cpu_use = config_.cpu_use,
@@ -208,24 +207,12 @@ class MachineBody {
     return load_guest();
   }
 
-  /// Whether a device of the list hands this work to the hypervisor.
-  static constexpr bool offloads(Offload offload) {
-    return []<class... Ds>(Offload wanted, Devices<Ds...>) {
-      [[maybe_unused]] auto one = [wanted]<class D>(std::type_identity<D>) {
-        if constexpr (is_offloaded<H, D>()) return D::offload == wanted;
-        else return false;
-      };
-      return (one(std::type_identity<Ds>{}) || ... || false);
-    }(offload, typename Composed::List{});
-  }
-
   [[gnu::cold]] Result<> build_devices() {
     Result<> result;
     windows_.begin(*vm_, loop_);
     if constexpr (Composed::own_io_apic) build_device<Composed::io_apic>(result);  // the others have lines to it
     board_.for_each_cell([&]<std::size_t I>(auto&) {
-      if constexpr (!Composed::offloaded[I] && !(Composed::own_io_apic && I == Composed::io_apic))
-        build_device<I>(result);
+      if constexpr (!Composed::own_io_apic || I != Composed::io_apic) build_device<I>(result);
     });
     return result;
   }

@@ -44,7 +44,6 @@ namespace detail {
     else json.key("name").value(device.name.view());
     json.key("implicit").value(device.implicit);
     json.key("present").value(machine.present(index));
-    json.key("where").value(std::string_view(device.in_kernel ? "kernel" : "monitor"));
     json.key("ports"), json_claims(json, device, ClaimKind::Pio);
     json.key("mmio"), json_claims(json, device, ClaimKind::Mmio);
     json.key("irqs"), json_claims(json, device, ClaimKind::Irq);

@@ -61,8 +61,7 @@ class MachinePicture {
       ".unused { fill: #f0f1f3; }\n"
       ".hole { fill: url(#hatch); }\n"
       ".hypervisor { fill: #e7def2; }\n"
-      ".monitor { fill: #d5e5f7; }\n"
-      ".kernel { fill: #f9dcb4; stroke: #8a4b08; stroke-width: 2; }\n"
+      ".device { fill: #d5e5f7; }\n"
       ".absent { fill: #ffffff; stroke: #8b96a3; stroke-dasharray: 4 3; }\n"
       "line { stroke: #8b96a3; }\n";
   static constexpr std::string_view definitions =
@@ -70,8 +69,9 @@ class MachinePicture {
       "<rect width=\"6\" height=\"6\" style=\"fill:#ffffff;stroke:none\"/>"
       "<path d=\"M0 6L6 0\" style=\"stroke:#c9d0d8;stroke-width:1\"/></pattern>\n";
 
-  /// How a device looks: by where its work is done.
-  [[nodiscard]] std::string_view style_of(std::size_t device) const { return devices_[device].where; }
+  [[nodiscard]] std::string_view style_of(std::size_t device) const {
+    return machine_.present(device) ? "device" : "absent";
+  }
 
   [[nodiscard]] std::string_view style_of(Region const& region) const {
     switch (region.kind) {
@@ -80,7 +80,7 @@ class MachinePicture {
       case RegionKind::Unused: return "unused";
       case RegionKind::Hole: return "hole";
       case RegionKind::Window: return style_of(region.device);
-      case RegionKind::IoApic:
+      case RegionKind::IoApic: return machine_.own_io_apic ? "device" : "hypervisor";
       case RegionKind::LocalApic:
       case RegionKind::HypervisorPages: return "hypervisor";
     }
@@ -189,15 +189,16 @@ class MachinePicture {
     if (!device.acpi.empty()) add("acpi", {device.acpi});
 
     const auto titles = notation::wrap(device.title, characters(box_width - 2 * padding, font));
-    const int height = 2 * padding + line_height * static_cast<int>(titles.size() + 1 + lines.size());
+    const std::string_view remark = !machine_.present(index)           ? "absent in this configuration"
+                                    : machine_.devices[index].implicit ? "of the platform"
+                                                                       : "";
+    const std::size_t rows = titles.size() + (remark.empty() ? 0 : 1) + lines.size();
+    const int height = 2 * padding + line_height * static_cast<int>(rows);
     canvas_.rectangle(style_of(index), x, top, box_width, height);
     int y = top + padding - 4;
     for (std::string const& title : titles) canvas_.text("title", x + padding, y += line_height, title, title.size());
-    std::string where = device.where == "absent"   ? "absent in this configuration"
-                        : device.where == "kernel" ? "in the kernel"
-                                                   : "in the monitor";
-    if (machine_.devices[index].implicit) where += ", of the platform";
-    canvas_.text("small", x + padding, y += line_height, where, characters(box_width - 2 * padding, small));
+    if (!remark.empty())
+      canvas_.text("small", x + padding, y += line_height, remark, characters(box_width - 2 * padding, small));
     for (Line const& line : lines) {
       y += line_height;
       canvas_.text("faint", x + padding, y, line.label, 5);
@@ -209,8 +210,8 @@ class MachinePicture {
   [[gnu::cold]] void draw_legend(int y) {
     int x = margin;
     constexpr std::string_view entries[][2]{
-        {"monitor", "in the monitor"}, {"kernel", "in the kernel"},  {"absent", "absent"}, {"ram", "RAM"},
-        {"hypervisor", "hypervisor"},  {"hole", "free for devices"}, {"unused", "unused"}};
+        {"device", "device"},         {"absent", "absent device"},  {"ram", "RAM"},
+        {"hypervisor", "hypervisor"}, {"hole", "free for devices"}, {"unused", "unused"}};
     for (auto const& [look, meaning] : entries) {
       canvas_.rectangle(look, x, y, 20, 12);
       canvas_.text("small", x + 26, y + 10, meaning, 20);
@@ -228,8 +229,8 @@ class MachinePicture {
 }  // namespace detail
 
 /// A machine as a picture for a document: an SVG 800 pixels wide and as high as it takes. The address map is a bar,
-/// ordered but not to scale; each device is a box with its ports, windows, lines and ACPI node; what the kernel does
-/// looks different from what the monitor does. Needs no font, script or file from elsewhere.
+/// ordered but not to scale; each device is a box with its ports, windows, lines and ACPI node; what is the
+/// hypervisor's looks different from what is the monitor's. Needs no font, script or file from elsewhere.
 [[nodiscard, gnu::cold, AXVM_ONCE]] inline std::string describe_svg(Description const& machine) {
   return detail::MachinePicture(machine).draw();
 }

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <axvm/compose/description.hpp>
 #include <axvm/compose/regions.hpp>
@@ -38,15 +39,20 @@ namespace detail {
   out.append(": ").append(machine.profile).append("\n");
   out.append(notation::count(machine.vcpus, "vCPU")).append(" of at most ").append(std::to_string(machine.max_vcpus));
   out.append(", ").append(notation::size(machine.memory)).append(" of memory, hypervisor ").append(machine.hypervisor);
-  out.append(machine.has_interrupts ? "" : ", no interrupt controllers").append("\n");
+  out.append(!machine.has_interrupts ? ", no interrupt controllers"
+             : machine.own_io_apic   ? " with local APICs"
+                                     : " with local APICs and I/O APIC");
+  out.append("\n");
   out.append(detail::waiting_text(machine)).append("\n\n");
 
-  detail::TextTable<6> devices({27, 22, 30, 10, 7, 14});
-  devices.add({{{"Device"}, {"Ports"}, {"MMIO"}, {"IRQ"}, {"Where"}, {"ACPI"}}});
+  detail::TextTable<5> devices({36, 22, 30, 10, 14});
+  devices.add({{{"Device"}, {"Ports"}, {"MMIO"}, {"IRQ"}, {"ACPI"}}});
   for (std::size_t i = 0; i < machine.devices.size(); ++i) {
     DeviceLines const lines(machine, i);
-    std::string const title = lines.title + (machine.devices[i].implicit ? " (platform)" : "");
-    devices.add({{{title}, lines.ports, lines.mmio, lines.irq, {std::string(lines.where)}, {lines.acpi}}});
+    std::string title = lines.title;
+    if (machine.devices[i].implicit) title += " (platform)";
+    if (!machine.present(i)) title += " (absent)";
+    devices.add({{{std::move(title)}, lines.ports, lines.mmio, lines.irq, {lines.acpi}}});
   }
   out += devices.str();
 

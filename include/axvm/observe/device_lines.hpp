@@ -17,7 +17,6 @@ struct DeviceLines {
   std::vector<std::string> ports;  ///< "0x40-0x43 counters"
   std::vector<std::string> mmio;   ///< "0xd0000000-0xd0000fff"
   std::vector<std::string> irq;    ///< "4 edge", "2 messages"
-  std::string_view where;          ///< "monitor", "kernel" or "absent"
   std::string acpi;                ///< the node's path below \_SB and its _HID: "COM1 PNP0501"
 
   /// Device `index` of a machine.
@@ -37,9 +36,7 @@ struct DeviceLines {
         case ClaimKind::Msi: irq.push_back(named(notation::count(claim.size, "message"))); break;
       }
     }
-    const bool present = machine.present(index);
-    where = !present ? "absent" : device.in_kernel ? "kernel" : "monitor";
-    if (!present) return;
+    if (!machine.present(index)) return;
     constexpr std::string_view system_bus = "\\_SB.";
     const AcpiNode node = device.acpi_node();
     acpi = node.path.view();

@@ -188,8 +188,6 @@ class Fake {
   explicit Fake(Script script) : script_(std::make_shared<Script const>(std::move(script))) {}
 
   [[nodiscard]] static Result<Fake> open() { return Fake(); }
-  /// It takes nothing over: every device's own model runs.
-  static constexpr bool offloads(Offload) { return false; }
   [[nodiscard]] Result<Vm> create_vm(VmPlan const& plan) {
     recorder_->halt_poll_ns = plan.halt_poll_ns;
     return Vm(script_, recorder_);

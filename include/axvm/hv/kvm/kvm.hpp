@@ -32,9 +32,7 @@ class Kvm {
     return Kvm(std::move(device));
   }
 
-  /// Which devices KVM has of its own: none. Its timer goes with an I/O APIC of its own.
-  static constexpr bool offloads(Offload) { return false; }
-  /// Local APICs only (compose/platform.hpp).
+  /// Local APICs only: no device is KVM's own.
   static constexpr bool lacks_io_apic = true;
   /// What devices may ask for by `needs`.
   static constexpr bool has(Feature feature) { return feature == Feature::Doorbells; }
