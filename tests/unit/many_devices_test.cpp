@@ -179,3 +179,27 @@ TEST_CASE("sixty devices: no window overlaps RAM, whatever the size of memory fr
   }
   CHECK(reserved > sizes.size() / 2);
 }
+
+namespace {
+
+template <std::uint64_t Size>
+struct Screen {
+  static constexpr auto claims = axvm::claims(Pio{.size = 3}, Mmio{.size = Size});
+  struct Config {};
+  Screen(Config const&, DeviceContext&) {}
+  void read(auto&) {}
+  void write(auto const&) {}
+};
+
+}  // namespace
+
+TEST_CASE("windows: the first of a size begins where the hole does, aligned or not; others on multiples of a size") {
+  using Screens =
+      Composition<Bare, Devices<Screen<512 * MiB>, Screen<200 * MiB>, Screen<MiB>, Screen<MiB>>, fake::Fake>;
+  std::vector<std::uint64_t> ports, windows;
+  for (PlacedClaim const& placed : Screens::layout)
+    (placed.claim.kind == ClaimKind::Pio ? ports : windows).push_back(placed.claim.base);
+  CHECK(ports == std::vector<std::uint64_t>{0xc000, 0xc004, 0xc008, 0xc00c});
+  CHECK(Bare::address_map.hole % (512 * MiB) != 0);
+  CHECK(windows == std::vector<std::uint64_t>{0xd000'0000, 0xf000'0000, 0xfc80'0000, 0xfc90'0000});
+}

@@ -90,37 +90,53 @@ constexpr FaultKind overlap_fault(ClaimKind kind) {
                                    : FaultKind::LineClaimedTwice;
 }
 
-/// Finds a base for one floating claim among those already fixed; `floating` when there is no room. There is none below
-/// `from`, or it is 0: compilers bound how long they search.
+/// The next address from `at` on that a floating claim may begin at.
+constexpr std::uint64_t align(std::uint64_t at, Claim const& wanted) {
+  const std::uint64_t rounded = std::bit_ceil(wanted.size);
+  const std::uint64_t alignment = wanted.kind == ClaimKind::Pio || rounded > 0x1000 ? rounded : 0x1000;
+  return (at + alignment - 1) & ~(alignment - 1);
+}
+
+/// Where to look first for room for the floating claim `index`, a window: behind the one before of this kind and size,
+/// because where that found the first room there is no more of it below, and compilers bound how long they search. The
+/// first of a size begins where all do, aligned or not; with ports, where PC firmware puts those of PCI devices.
 template <std::size_t N>
-constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Claim wanted, AddressMap const& map,
-                                    std::uint64_t from) {
+constexpr std::uint64_t first_base(std::array<PlacedClaim, N> const& claims, std::array<PlacedClaim, N> const& placed,
+                                   std::size_t index, AddressMap const& map) {
+  Claim const& wanted = claims[index].claim;
+  for (std::size_t i = index; i-- > 0;)
+    if (Claim const& other = claims[i].claim;
+        other.base == floating && other.kind == wanted.kind && other.size == wanted.size)
+      return align(placed[i].claim.base + other.size, wanted);
+  return wanted.kind == ClaimKind::Pio ? 0xc000 : map.hole;
+}
+
+/// Finds room for a window from its base on, among those already fixed; `floating` when there is none.
+template <std::size_t N>
+constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Claim wanted, AddressMap const& map) {
   auto blocked_until = [&](Claim const& candidate) {
     for (PlacedClaim const& other : claims)
       if (other.claim.base != floating && overlap(candidate, other.claim)) return other.claim.base + other.claim.size;
     return std::uint64_t{0};
   };
-  if (wanted.kind == ClaimKind::Irq) {
-    std::uint64_t used = 0;  // bit N: line N
-    for (PlacedClaim const& other : claims)
-      if (other.claim.kind == ClaimKind::Irq && other.claim.base != floating)
-        used |= std::uint64_t{1} << other.claim.base;
-    for (std::uint64_t line : floating_lines)
-      if ((used >> line & 1) == 0) return line;
-    return floating;
-  }
-  const bool ports = wanted.kind == ClaimKind::Pio;
-  const std::uint64_t rounded = std::bit_ceil(wanted.size);
-  const std::uint64_t alignment = ports || rounded > 0x1000 ? rounded : 0x1000;
-  const std::uint64_t end = ports ? 0x10000 : map.windows_end;
-  // Floating ports start where PC firmware puts those of PCI devices.
-  if (from == 0) wanted.base = ports ? 0xc000 : map.hole;
-  else wanted.base = (from + alignment - 1) & ~(alignment - 1);
+  const std::uint64_t end = wanted.kind == ClaimKind::Pio ? 0x10000 : map.windows_end;
   while (wanted.base <= end - wanted.size) {
     const std::uint64_t blocked = blocked_until(wanted);
     if (blocked == 0) return wanted.base;
-    wanted.base = (blocked + alignment - 1) & ~(alignment - 1);
+    wanted.base = align(blocked, wanted);
   }
+  return floating;
+}
+
+/// Finds a line among those that nobody has yet; `floating` when there is none.
+template <std::size_t N>
+constexpr std::uint64_t choose_line(std::array<PlacedClaim, N> const& claims) {
+  std::uint64_t used = 0;  // bit N: line N
+  for (PlacedClaim const& other : claims)
+    if (other.claim.kind == ClaimKind::Irq && other.claim.base != floating)
+      used |= std::uint64_t{1} << other.claim.base;
+  for (std::uint64_t line : floating_lines)
+    if ((used >> line & 1) == 0) return line;
   return floating;
 }
 
@@ -147,15 +163,15 @@ constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, Addres
   for (std::size_t i = 0; i < N; ++i) {
     PlacedClaim& placed = result.claims[i];
     if (placed.claim.base != floating || placed.claim.kind == ClaimKind::Msi) continue;
-    // Where the one before of this size found the first room, there is no more of it below.
-    std::uint64_t from = 0;
-    for (std::size_t j = i; j-- > 0 && from == 0;)
-      if (Claim const& other = claims[j].claim;
-          other.base == floating && other.kind == placed.claim.kind && other.size == placed.claim.size)
-        from = result.claims[j].claim.base + other.size;
-    placed.claim.base = choose_base(result.claims, placed.claim, map, from);
-    if (placed.claim.base != floating) continue;
     const bool irq = placed.claim.kind == ClaimKind::Irq;
+    if (irq) {
+      placed.claim.base = choose_line(result.claims);
+    } else {
+      Claim wanted = placed.claim;
+      wanted.base = first_base(claims, result.claims, i, map);
+      placed.claim.base = choose_base(result.claims, wanted, map);
+    }
+    if (placed.claim.base != floating) continue;
     std::uint64_t lines = floating_lines.size();
     for (PlacedClaim const& other : claims)
       for (std::uint64_t line : floating_lines) lines -= other.claim.kind == ClaimKind::Irq && other.claim.base == line;
