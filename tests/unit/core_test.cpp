@@ -179,6 +179,27 @@ TEST_CASE("bytes: load and store stay within, in little-endian order") {
   CHECK(all_ones(8) == top);
 }
 
+TEST_CASE("bytes: zero are those without any other byte, wherever it would be, and none at all") {
+  std::array<std::byte, 4099> bytes{};
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{16}, bytes.size()}) {
+    CAPTURE(size);
+    const Bytes some = Bytes(bytes).first(size);
+    CHECK(is_zero(some));
+    std::size_t wrong = 0;
+    for (std::byte& one : some) {
+      one = std::byte{0x80};
+      wrong += is_zero(some) ? 1 : 0;
+      one = std::byte{};
+    }
+    CHECK(wrong == 0);
+    if (size == bytes.size()) continue;
+    bytes[size] = std::byte{1};  // behind them
+    CHECK(is_zero(some));
+    bytes[size] = std::byte{};
+  }
+  CHECK(is_zero({}));
+}
+
 TEST_CASE("error: a single one stays itself, several become one that names all of them and is as bad as the worst") {
   const Error alone = an_error(ErrorCode::NotFound, Severity::Warning, "open a.img", 2, "check the path");
   const Error same = combine({&alone, 1});

@@ -130,12 +130,11 @@ class KernelCache {
 
   /// Writes all but pages of zeros, which a new file has anyway.
   [[nodiscard]] static bool write(int file, std::uint64_t offset, ConstBytes bytes) {
-    static constexpr std::array<std::byte, page> zeros{};
     while (!bytes.empty()) {
       std::size_t run = 0;
       while (run < bytes.size()) {
         const std::size_t size = std::min<std::size_t>(page, bytes.size() - run);
-        if (std::memcmp(bytes.data() + run, zeros.data(), size) == 0) break;
+        if (is_zero(bytes.subspan(run, size))) break;
         run += size;
       }
       for (std::size_t done = 0; done < run;) {

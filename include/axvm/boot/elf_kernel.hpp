@@ -3,7 +3,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include <axvm/core/address_map.hpp>
@@ -132,7 +131,6 @@ class ElfKernel {
 /// end.
 [[gnu::cold]] inline void leave_out_zeros(Bytes file) {
   constexpr std::uint64_t page = 4096;
-  static constexpr std::array<std::byte, page> zeros{};
   const auto header = load<ElfHeader>(file, 0);
   if (!header || header->ident_magic != ElfHeader::magic || header->phentsize != sizeof(ElfSegment)) return;
   const std::uint64_t sections = std::uint64_t{header->shentsize} * header->shnum;
@@ -146,7 +144,7 @@ class ElfKernel {
       continue;
     while (segment->filesz != 0) {
       const std::uint64_t last = (segment->filesz - 1) % page + 1;
-      if (std::memcmp(file.data() + segment->offset + segment->filesz - last, zeros.data(), last) != 0) break;
+      if (!is_zero(file.subspan(segment->offset + segment->filesz - last, last))) break;
       segment->filesz -= last;
     }
     (void)store(file, at, *segment);

@@ -62,6 +62,12 @@ ConstBytes bytes_of(T const& object) {
   return {reinterpret_cast<std::byte const*>(&object), sizeof object};
 }
 
+/// Whether there is no byte but zeros.
+inline bool is_zero(ConstBytes bytes) {
+  return bytes.empty() ||
+         (bytes[0] == std::byte{} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
 /// All bits of an access `width` bytes wide (1 to 8): what an absent device reads as.
 constexpr std::uint64_t all_ones(unsigned width) { return width >= 8 ? ~0ull : (1ull << (8 * width)) - 1; }
 
