@@ -17,55 +17,69 @@ constexpr int usage_error = 2;
 
 using Errors = std::vector<axvm::Error>;
 
-/// Fills the disks of the machine in order with what --disk names: "PATH" or "PATH,ro".
-void attach_disks(std::vector<std::string> const& disks, std::span<const axvm::Setting> settings,
-                  axvm::SettingFlags const& flags, Errors& errors) {
-  auto report = [&errors](auto const&... what) {
-    errors.push_back({.operation = axvm::text<1023>("--disk: ", what...), .hint = {}});
+/// An option that is repeated, each time for the next of the machine's devices of one kind.
+struct DeviceOption {
+  std::string_view flag;    ///< "--disk"
+  std::string_view device;  ///< what the settings of these devices begin with: "blk"
+  std::string_view key;     ///< the setting that each needs: "path"
+  std::string_view noun;    ///< one device, for a person
+  std::string_view what;    ///< what the setting is, for a person
+  std::string_view hint;    ///< how the option is written; may be empty
+};
+
+/// Has `read(text, set, report)` make settings of each text given: `set(key, value)` sets one of the device whose turn
+/// it is, `report(what...)` tells what is wrong.
+void attach(DeviceOption const& option, std::vector<std::string> const& given, std::span<const axvm::Setting> settings,
+            axvm::SettingFlags const& flags, Errors& errors, auto const& read) {
+  auto report = [&](auto const&... what) {
+    errors.push_back({.operation = axvm::text<1023>(option.flag, ": ", what...), .hint = option.hint});
   };
-  for (std::size_t i = 0; i < disks.size(); ++i) {
-    const std::string prefix = "blk" + std::to_string(i) + ".";
-    const auto* path = axvm::find_setting(settings, prefix + "path");
-    const auto* read_only = axvm::find_setting(settings, prefix + "read_only");
-    if (path == nullptr || read_only == nullptr)
-      return report(disks.size(), " disks given, the machine takes at most ", i);
-    if (flags.given(path->name)) report("is disk ", i, ", to which ", axvm::flag_of(path->name), " gives a file, too");
-    std::string file = disks[i];
-    const bool ro = file.ends_with(",ro");
-    if (ro) file.resize(file.size() - 3);
-    if (file.empty()) report("needs a path");
-    if (auto set = path->set(file); !set) report(set.error().operation);
-    if (auto set = read_only->set(ro ? "true" : "false"); !set) report(set.error().operation);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const std::string prefix = std::string(option.device).append(std::to_string(i)).append(".");
+    auto find = [&](std::string_view key) { return axvm::find_setting(settings, prefix + std::string(key)); };
+    const auto* needed = find(option.key);
+    if (needed == nullptr) return report(given.size(), " ", option.noun, "s given, the machine takes at most ", i);
+    if (flags.given(needed->name))
+      report("is ", option.noun, " ", i, ", to which ", axvm::flag_of(needed->name), " gives ", option.what, ", too");
+    auto set = [&](std::string_view key, std::string_view value) {
+      if (auto done = find(key)->set(value); !done) report(done.error().operation);
+    };
+    read(given[i], set, report);
   }
 }
 
-/// Gives the machine's network interfaces in order what --net says: "tap=NAME" or "tap=NAME,mac=ADDRESS".
+/// "PATH" or "PATH,ro".
+void attach_disks(std::vector<std::string> const& disks, std::span<const axvm::Setting> settings,
+                  axvm::SettingFlags const& flags, Errors& errors) {
+  constexpr DeviceOption option{"--disk", "blk", "path", "disk", "a file", ""};
+  attach(option, disks, settings, flags, errors, [](std::string_view disk, auto const& set, auto const& report) {
+    const bool read_only = disk.ends_with(",ro");
+    if (read_only) disk.remove_suffix(3);
+    if (disk.empty()) report("needs a path");
+    set("path", disk);
+    set("read_only", read_only ? "true" : "false");
+  });
+}
+
+/// "tap=NAME" or "tap=NAME,mac=ADDRESS".
 void attach_networks(std::vector<std::string> const& networks, std::span<const axvm::Setting> settings,
                      axvm::SettingFlags const& flags, Errors& errors) {
-  auto report = [&errors](auto const&... what) {
-    errors.push_back(
-        {.operation = axvm::text<1023>("--net: ", what...), .hint = "write tap=NAME or tap=NAME,mac=ADDRESS"});
-  };
-  for (std::size_t i = 0; i < networks.size(); ++i) {
-    const std::string prefix = "net" + std::to_string(i) + ".";
-    const auto* tap = axvm::find_setting(settings, prefix + "tap");
-    if (tap == nullptr) return report(networks.size(), " interfaces given, the machine takes at most ", i);
-    if (flags.given(tap->name))
-      report("is interface ", i, ", to which ", axvm::flag_of(tap->name), " gives a TAP, too");
-    bool named = false;
-    std::istringstream parts(networks[i]);
-    for (std::string part; std::getline(parts, part, ',');) {
-      const std::string key = part.substr(0, part.find('='));
-      if ((key != "tap" && key != "mac") || part.size() <= key.size() + 1) {
-        report("does not know ", part);
-        continue;
-      }
-      named = named || key == "tap";
-      const auto* setting = axvm::find_setting(settings, prefix + key);
-      if (auto set = setting->set(part.substr(key.size() + 1)); !set) report(set.error().operation);
-    }
-    if (!named) report("needs a TAP");
-  }
+  constexpr DeviceOption option{"--net", "net", "tap", "interface", "a TAP", "write tap=NAME or tap=NAME,mac=ADDRESS"};
+  attach(option, networks, settings, flags, errors,
+         [](std::string const& network, auto const& set, auto const& report) {
+           bool named = false;
+           std::istringstream parts(network);
+           for (std::string part; std::getline(parts, part, ',');) {
+             const std::string key = part.substr(0, part.find('='));
+             if ((key != "tap" && key != "mac") || part.size() <= key.size() + 1) {
+               report("does not know ", part);
+               continue;
+             }
+             named = named || key == "tap";
+             set(key, part.substr(key.size() + 1));
+           }
+           if (!named) report("needs a TAP");
+         });
 }
 
 int reject(Errors const& errors) {
