@@ -299,23 +299,31 @@ class Trace:
         return {name: at - begin for name, at in first.items() if begin is not None and at > begin}
 
 
-
-def memory_of(pid):
-    """KiB of a process's memory: the guest's and all else, resident and of that anonymous; page tables; threads."""
-    seen = dict.fromkeys(["guest_rss", "rss", "anonymous", "size"], 0)
+def mappings_of(pid):
+    """The mappings of a process, each with "what" it is, whether it is the "guest"'s memory, and KiB of "Size", "Rss" and
+    "Anonymous"."""
+    mappings = []
     with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
-        large = False
         for line in file:
             name, *rest = line.split()
             if "-" in name and ":" not in name:
                 low, high = (int(number, 16) for number in name.split("-"))
-                large = high - low >= LEAST_GUEST and rest[0].startswith("rw")
-            elif name == "Rss:":
-                seen["guest_rss" if large else "rss"] += int(rest[0])
-            elif name == "Anonymous:" and not large:
-                seen["anonymous"] += int(rest[0])
-            elif name == "Size:" and large:
-                seen["size"] += int(rest[0])
+                place = os.path.basename(rest[4]) if len(rest) > 4 else "other"
+                mappings.append({"what": f"{place} {rest[0]}", "guest": high - low >= LEAST_GUEST and rest[0].startswith("rw")})
+            elif name in ("Size:", "Rss:", "Anonymous:"):
+                mappings[-1][name[:-1]] = int(rest[0])
+    return mappings
+
+
+def memory_of(pid):
+    """KiB of a process's memory: the guest's and all else, resident and of that anonymous; page tables; threads."""
+    guest, rest = ([one for one in mappings_of(pid) if one["guest"] == whose] for whose in (True, False))
+    seen = {
+        "guest_rss": sum(one["Rss"] for one in guest),
+        "rss": sum(one["Rss"] for one in rest),
+        "anonymous": sum(one["Anonymous"] for one in rest),
+        "size": sum(one["Size"] for one in guest),
+    }
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
         for line in file:
             name, *rest = line.split()
@@ -327,17 +335,12 @@ def memory_of(pid):
 def parts_of(pid):
     """KiB of a process's memory by mapping, (resident, anonymous); without the guest's."""
     parts = {}
-    with open(f"/proc/{pid}/smaps", encoding="utf-8") as file:
-        name = None
-        for line in file:
-            key, *rest = line.split()
-            if "-" in key and ":" not in key:
-                low, high = (int(number, 16) for number in key.split("-"))
-                place = os.path.basename(rest[4]) if len(rest) > 4 else "other"
-                name = None if high - low >= LEAST_GUEST else f"{place} {rest[0]}"
-            elif name and key in ("Rss:", "Anonymous:"):
-                parts.setdefault(name, [0, 0])[key == "Anonymous:"] += int(rest[0])
-    return {name: both for name, both in parts.items() if both[0] != 0}
+    for one in mappings_of(pid):
+        if not one["guest"] and one["Rss"] != 0:
+            both = parts.setdefault(one["what"], [0, 0])
+            both[0] += one["Rss"]
+            both[1] += one["Anonymous"]
+    return parts
 
 
 def watch_memory(one, deadline):

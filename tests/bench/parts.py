@@ -188,12 +188,15 @@ class Observing(unittest.TestCase):
                    "print('up', flush=True); sys.stdin.read()")  # fmt: skip
         monitor = observe.start([sys.executable, "-c", program], observe.time.monotonic() + 30)
         self.assertEqual(monitor.line(), "up")
-        memory = observe.memory_of(monitor.pid)
+        memory, parts = observe.memory_of(monitor.pid), observe.parts_of(monitor.pid)
         monitor.end()
         self.assertGreaterEqual(memory["size"], 64 << 10)  # the kernel may join what is beside it
         self.assertIn(memory["guest_rss"], (4, 2048))  # a huge page, where the host gives one unasked
         self.assertGreater(memory["rss"], memory["anonymous"])
         self.assertEqual(memory["Threads"], 1)
+        self.assertEqual([sum(part[i] for part in parts.values()) for i in (0, 1)], [memory["rss"], memory["anonymous"]])
+        self.assertIn("[stack] rw-p", parts)
+        self.assertTrue(all(resident >= anonymous for resident, anonymous in parts.values()), parts)
 
 
 if __name__ == "__main__":
