@@ -1,6 +1,6 @@
-// The floor of bench/startup: what the kernel and the processor alone take to start a guest. A machine with an
-// interrupt controller, a processor and SIZE bytes of reserved memory, whose two instructions of real mode write a byte
-// to the serial port and halt; nothing of what makes a monitor.
+// The floor of bench/startup: what the kernel and the processor alone take to start a guest. A machine with a local
+// APIC, a processor and SIZE bytes of reserved memory, whose few instructions of real mode write a byte to the serial
+// port and halt; nothing of what makes a monitor.
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   const int kvm = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
   const int run_size = checked(ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0), "KVM_GET_VCPU_MMAP_SIZE");
   const int vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-  checked(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+  bare::create_local_apics(vm);
   void* memory = bare::mapped(size, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1);
   // mov dx,0x3f8; mov al,'S'; out dx,al; cli; hlt; jmp to hlt
   static constexpr unsigned char code[] = {0xba, 0xf8, 0x03, 0xb0, 0x53, 0xee, 0xfa, 0xf4, 0xeb, 0xfd};

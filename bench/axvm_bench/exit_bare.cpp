@@ -40,7 +40,7 @@ int main(int argc, char** argv) {
   const int kvm = checked(open("/dev/kvm", O_RDWR | O_CLOEXEC), "/dev/kvm");
   const int vm = checked(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
   checked(ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000), "KVM_SET_TSS_ADDR");
-  checked(ioctl(vm, KVM_CREATE_IRQCHIP, 0), "KVM_CREATE_IRQCHIP");
+  bare::create_local_apics(vm);
   static constexpr std::size_t size = 2 << 20;
   auto* memory = static_cast<char*>(mapped(size, MAP_PRIVATE | MAP_ANONYMOUS, -1));
   const int image = checked(open(argv[1], O_RDONLY | O_CLOEXEC), argv[1]);
