@@ -9,7 +9,6 @@
 #include <linux/kvm.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -20,6 +19,7 @@
 #include <axvm/axvm.hpp>
 
 #include "bare_kvm.hpp"
+#include "clock.hpp"
 
 namespace {
 
@@ -72,12 +72,6 @@ struct Doorbell {
 void machine(axvm::FlatCode const& code) {
   auto made = axvm::Machine<axvm::Bare, axvm::Devices<Doorbell>>::create({.memory = memory_size});
   if (!made || !made->load(code) || !made->run() || made->device<Doorbell>()->rings != 1) fail("the machine failed");
-}
-
-std::uint64_t now(clockid_t clock) {
-  timespec time{};
-  ::clock_gettime(clock, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 }  // namespace

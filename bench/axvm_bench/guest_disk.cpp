@@ -6,8 +6,7 @@
 // Before each part it says so and waits for a byte on the console, afterwards it writes what it took: so whoever
 // measures has exact bounds. From the kernel's command line:
 //   AXVM_PARTS=PART,PART   NAME:DEPTH:COUNT reads at random of /dev/NAME, NAME:0:COUNT so many reads in sequence,
-//   "empty"
-//                          nothing, for what being measured costs itself
+//                          "empty" nothing, for what being measured costs itself
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
@@ -15,8 +14,6 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
-#include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -26,6 +23,9 @@
 #include <fstream>
 #include <sstream>
 #include <string>
+
+#include "clock.hpp"
+#include "guest_console.hpp"
 
 namespace {
 
@@ -37,12 +37,6 @@ constexpr unsigned most = 64;
   std::perror(what.c_str());
   reboot(RB_POWER_OFF);
   std::abort();
-}
-
-std::uint64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 void load_modules() {
@@ -144,11 +138,6 @@ class Disk {
   char* memory_ = static_cast<char*>(std::aligned_alloc(block, large > block * most ? large : block * most));
 };
 
-void wait_for_a_byte() {
-  char byte = 0;
-  if (read(STDIN_FILENO, &byte, 1) != 1) fail("read the console");
-}
-
 std::uint64_t measured(std::string const& part) {
   const std::size_t colon = part.find(':');
   std::printf("axvm: ready %s\n", part.c_str());
@@ -169,12 +158,7 @@ std::uint64_t measured(std::string const& part) {
 }  // namespace
 
 int main() {
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  termios console{};
-  if (tcgetattr(STDIN_FILENO, &console) == 0) {
-    cfmakeraw(&console);
-    tcsetattr(STDIN_FILENO, TCSANOW, &console);
-  }
+  prepare_console();
   mount("dev", "/dev", "devtmpfs", 0, nullptr);  // it may be there already
   load_modules();
   std::istringstream parts(std::getenv("AXVM_PARTS") != nullptr ? std::getenv("AXVM_PARTS") : "");

@@ -8,8 +8,6 @@
 //   AXVM_ROUNDS=N   rounds
 #include <pthread.h>
 #include <sched.h>
-#include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
@@ -17,6 +15,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
+
+#include "clock.hpp"
+#include "guest_console.hpp"
 
 namespace {
 
@@ -34,12 +35,6 @@ pthread_barrier_t barrier;  // of the workers
 std::uint64_t setting(char const* name) {
   char const* text = std::getenv(name);
   return text != nullptr ? std::strtoull(text, nullptr, 10) : 0;
-}
-
-std::uint64_t now() {
-  timespec time{};
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
 }
 
 /// Hashes a table that fits into the first-level cache and changes it: nothing that a compiler can leave out.
@@ -69,20 +64,10 @@ void* run(void* argument) {
   return nullptr;
 }
 
-void wait_for_a_byte() {
-  char byte = 0;
-  if (read(STDIN_FILENO, &byte, 1) != 1) std::abort();
-}
-
 }  // namespace
 
 int main() {
-  std::setvbuf(stdout, nullptr, _IOLBF, 0);
-  termios console{};
-  if (tcgetattr(STDIN_FILENO, &console) == 0) {
-    cfmakeraw(&console);
-    tcsetattr(STDIN_FILENO, TCSANOW, &console);
-  }
+  prepare_console();
   cpu_set_t all;
   if (sched_getaffinity(0, sizeof all, &all) != 0) return 1;
   const auto count = static_cast<unsigned>(CPU_COUNT(&all));

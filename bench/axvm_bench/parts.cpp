@@ -5,8 +5,6 @@
 //   port-write port-read mmio-write mmio-read port-unclaimed    one exit of a machine of 32 devices, each in its turn
 //   direct indirect event-idx    takes a chain of three buffers from a virtqueue, hands it back; shows 128 at a time
 //   memory    reads and writes what a chain of three buffers takes of the rings, and does nothing else
-#include <time.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
@@ -14,6 +12,8 @@
 
 #include <axvm/axvm.hpp>
 #include <axvm/virtio/virtio.hpp>
+
+#include "clock.hpp"
 
 namespace {
 
@@ -176,12 +176,6 @@ class Ring {
   return sum;
 }
 
-std::uint64_t now() {
-  timespec time{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
-}
-
 std::uint64_t work(std::string_view name, std::uint64_t count) {
   using enum axvm::ExitReason;
   if (name == "port-write") return exits(Io, true, true, count);
@@ -201,8 +195,8 @@ std::uint64_t work(std::string_view name, std::uint64_t count) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
-  const std::uint64_t count = std::strtoull(argv[2], nullptr, 10), begin = now();
-  const std::uint64_t result = work(argv[1], count), end = now();
+  const std::uint64_t count = std::strtoull(argv[2], nullptr, 10), begin = now(CLOCK_PROCESS_CPUTIME_ID);
+  const std::uint64_t result = work(argv[1], count), end = now(CLOCK_PROCESS_CPUTIME_ID);
   std::printf("%llu %llu\n", static_cast<unsigned long long>(end - begin), static_cast<unsigned long long>(result));
   return 0;
 }
