@@ -164,14 +164,7 @@ struct Target {
                              {.can_discard = true, .can_write_zeroes = true}, has_queue ? &Disk::queue : nullptr)},
         config{.path = "fuzz.img", .queues = 1, .exact_interrupt_status = exact} {
     context.memory = ram.memory;
-    context.window_owner = this;
-    context.add_register_page = [](void* self, std::size_t) {
-      return RegisterPage(std::as_writable_bytes(std::span(static_cast<Target*>(self)->page)), self,
-                          [](void*, ConstBytes) { std::abort(); });  // nothing changes the size of the disk
-    };
-    // Doorbells are not taken, so that what the guest writes there comes to the device.
-    if (swallows)
-      context.add_doorbell = [](void*, DoorbellAddress const&, Callback callback) { return callback.call == nullptr; };
+    page.connect(context, swallows);
     if (resources.image.has_queue()) context.events = loop.events();
     build();
   }
@@ -184,17 +177,11 @@ struct Target {
     under_way.clear();
     trusted = true;
     require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
-    page.fill(0xffff'ffff);
+    page.clear();
     device = std::make_unique<VirtioBlk>(config, resources, context);
   }
 
-  void check_page() {
-    for (std::uint64_t offset = 0; offset < 0x100 + 2 * sizeof(virtio::BlkConfig); offset += 4) {
-      MmioAccess access{offset, 4, 0};
-      device->read(access);
-      require(page[offset / 4] == access.value);
-    }
-  }
+  void check_page() { page.check(*device, 0x100 + 2 * sizeof(virtio::BlkConfig)); }
 
   void out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     MmioAccess const access{offset, width, value};
@@ -285,7 +272,7 @@ struct Target {
   std::map<std::uint32_t, Taken> under_way;  ///< heads that were taken and not answered
   bool trusted = true;                       ///< no request has changed what the device reads since the last reset
   DeviceContext context;
-  std::array<std::uint32_t, 1024> page{};
+  GuestsPage page{false};  ///< nothing changes the size of the disk
   VirtioBlk::Config config;
   std::unique_ptr<VirtioBlk> device;
 };

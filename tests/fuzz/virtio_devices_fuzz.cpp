@@ -36,16 +36,7 @@ struct Target {
     });
     context.memory = ram.memory;
     context.events = loop.events();
-    context.window_owner = this;
-    context.add_register_page = [](void* self, std::size_t) {
-      auto& page = static_cast<Target*>(self)->page;
-      return RegisterPage(std::as_writable_bytes(std::span(page)), &page, [](void* into, ConstBytes content) {
-        std::memcpy(static_cast<decltype(Target::page)*>(into)->data(), content.data(), content.size());
-      });
-    };
-    // Doorbells are not taken, so that what the guest writes there comes to the device.
-    if (swallows)
-      context.add_doorbell = [](void*, DoorbellAddress const&, Callback callback) { return callback.call == nullptr; };
+    page.connect(context, swallows);
     build();
   }
   ~Target() { device.reset(); }
@@ -56,7 +47,7 @@ struct Target {
     loop.forget();
     under_way = {};
     trusted = true;
-    page.fill(0xffff'ffff);
+    page.clear();
     device = far.make(config, context);
   }
 
@@ -65,13 +56,7 @@ struct Target {
     else return device->state;
   }
 
-  void check_page() {
-    for (std::uint64_t offset = 0; offset < 0x140; offset += 4) {
-      MmioAccess access{offset, 4, 0};
-      device->read(access);
-      require(page[offset / 4] == access.value);
-    }
-  }
+  void check_page() { page.check(*device, 0x140); }
 
   void out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     MmioAccess const access{offset, width, value};
@@ -187,7 +172,7 @@ struct Target {
   std::array<Heads, 3> under_way;  ///< heads that were taken and not answered, of each queue
   bool trusted = true;             ///< no request has changed what the device reads since the last reset
   DeviceContext context;
-  std::array<std::uint32_t, 1024> page{};
+  GuestsPage page{true};
   typename Device::Config config;
   std::unique_ptr<Device> device;
 };

@@ -3,13 +3,16 @@
 // What the virtio fuzz targets hold the device against: a second, plain reading of the rings, and bounds on what may
 // change in guest memory. Nothing here uses the code under test but its structures.
 
+#include <array>
 #include <bitset>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <span>
 #include <vector>
 
+#include <axvm/device/context.hpp>
 #include <axvm/virtio/virtio.hpp>
 
 namespace oracle {
@@ -60,6 +63,46 @@ class Ram {
 
  private:
   std::vector<std::byte> low_, high_;
+};
+
+/// A device's registers as the guest reads them by itself.
+class GuestsPage {
+ public:
+  /// `changes`: whether the device may write it anew when it was made.
+  explicit GuestsPage(bool changes) : changes_(changes) {}
+
+  /// For a device that is made with this context. Doorbells are not taken, so that what the guest writes there comes to
+  /// the device; with `swallows` those are that nobody would hear.
+  void connect(axvm::DeviceContext& context, bool swallows) {
+    context.window_owner = this;
+    context.add_register_page = [](void* self, std::size_t) {
+      return axvm::RegisterPage(std::as_writable_bytes(std::span(static_cast<GuestsPage*>(self)->words_)), self,
+                                replace);
+    };
+    if (swallows)
+      context.add_doorbell = [](void*, axvm::DoorbellAddress const&, axvm::Callback callback) {
+        return callback.call == nullptr;
+      };
+  }
+  void clear() { words_.fill(0xffff'ffff); }
+  /// Aborts where it is not what the device answers, up to `end`.
+  void check(auto& device, std::uint64_t end) const {
+    for (std::uint64_t offset = 0; offset < end; offset += 4) {
+      axvm::MmioAccess access{offset, 4, 0};
+      device.read(access);
+      require(words_[offset / 4] == access.value);
+    }
+  }
+
+ private:
+  static void replace(void* self, axvm::ConstBytes content) {
+    auto& page = *static_cast<GuestsPage*>(self);
+    require(page.changes_ && content.size() <= sizeof page.words_);
+    std::memcpy(page.words_.data(), content.data(), content.size());
+  }
+
+  bool changes_;
+  std::array<std::uint32_t, 1024> words_{};
 };
 
 /// A set of guest bytes.
