@@ -3,10 +3,13 @@
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
 
+#include "fake_machine.hpp"
+
 // Machines on the scripted hypervisor: what a device's author writes to test a device, and what the run loop does with
 // every kind of exit. No KVM is needed.
 
 using namespace axvm;
+using on_fake::make, on_fake::Poke;
 
 namespace {
 
@@ -30,20 +33,6 @@ class Bell {
   IrqLine irq_;
 };
 
-/// Calls the test back in the middle of a run.
-struct Poke {
-  static constexpr auto claims = axvm::claims(Pio{.base = 0x80, .size = 1});
-  struct Config {
-    Callback callback{};
-  };
-  Poke(Config const& config, DeviceContext&) : callback_(config.callback) {}
-  void read(PioAccess&) {}
-  void write(PioAccess const&) { callback_(); }
-
- private:
-  Callback callback_;
-};
-
 /// Has something under way with every write, until it is told to bring it to an end.
 struct Errand {
   static constexpr auto claims = axvm::claims(Pio{.base = 0x90, .size = 1});
@@ -65,15 +54,6 @@ struct Patient : Bare {
 
 template <class... Ds>
 using OnFake = Machine<Bare, Devices<Ds...>, Handlers<>, fake::Fake>;
-
-template <class M>
-M make(fake::Fake const& hypervisor, typename M::Config const& config = {.memory = 2 * MiB}) {
-  auto machine = M::create(config, Host{}, hypervisor);
-  REQUIRE(machine);
-  static constexpr std::uint8_t halt[] = {0xf4};
-  REQUIRE(machine->load(FlatCode{halt}));
-  return std::move(*machine);
-}
 
 }  // namespace
 

@@ -6,9 +6,12 @@
 #include <axvm/axvm.hpp>
 #include <axvm/hv/hv.hpp>
 
+#include "fake_machine.hpp"
+
 // What handlers are asked, in which order, and what becomes of their answers, on the scripted hypervisor.
 
 using namespace axvm;
+using on_fake::make;
 
 namespace {
 
@@ -81,15 +84,6 @@ struct Everything {
 
 template <class... Hs>
 using Handled = Machine<Bare, Devices<>, Handlers<Hs...>, fake::Fake>;
-
-template <class M>
-M make(fake::Fake const& hypervisor, typename M::Config const& config = {.memory = 2 * MiB}) {
-  auto machine = M::create(config, Host{}, hypervisor);
-  REQUIRE(machine);
-  static constexpr std::uint8_t halt[] = {0xf4};
-  REQUIRE(machine->load(FlatCode{halt}));
-  return std::move(*machine);
-}
 
 constexpr std::uint64_t not_implemented = HypercallExit::not_implemented;
 constexpr std::uint64_t not_permitted = HypercallExit::not_permitted;

@@ -9,21 +9,13 @@
 #include <axvm/host/host.hpp>
 #include <axvm/observe/observe.hpp>
 
-#include "recorded_processor.hpp"
+#include "recorded_by_name.hpp"
 
 // What is made of CPUID, registers and the files of KVM's modules, and how the report on it reads.
 
 using namespace axvm;
 
 namespace {
-
-RecordedProcessor recorded(std::string const& name) {
-  RecordedProcessor host = RecordedProcessor::load(std::string(AXVM_RECORDED_HOSTS) + "/" + name + ".txt");
-  REQUIRE_FALSE(host.leaves.empty());
-  CHECK(host.faults == "");
-  CHECK(host.provenance != "");
-  return host;
-}
 
 constexpr char parameters[] = "/sys/module/kvm_intel/parameters/";
 

@@ -10,7 +10,7 @@
 #include <axvm/host/host.hpp>
 #include <axvm/observe/observe.hpp>
 
-#include "recorded_processor.hpp"
+#include "recorded_by_name.hpp"
 
 // Processors as they were recorded (tests/unit/hosts; each says where it is from): what is detected there, what fits,
 // and what a guest of the Xv2 profile is shown on them.
@@ -18,14 +18,6 @@
 using namespace axvm;
 
 namespace {
-
-RecordedProcessor recorded(std::string const& name) {
-  RecordedProcessor host = RecordedProcessor::load(std::string(AXVM_RECORDED_HOSTS) + "/" + name + ".txt");
-  REQUIRE_FALSE(host.leaves.empty());
-  CHECK(host.faults == "");
-  CHECK(host.provenance != "");
-  return host;
-}
 
 std::set<std::string> all_names() {
   std::set<std::string> names;

@@ -8,6 +8,7 @@
 #include <axvm/bind/toml_source.hpp>
 #include <axvm/hv/hv.hpp>
 
+#include "fake_machine.hpp"
 #include "fakes.hpp"
 #include "scratch.hpp"
 
@@ -15,6 +16,7 @@
 // the one it is from, and that no file can harm.
 
 using namespace axvm;
+using on_fake::Poke;
 
 namespace {
 
@@ -76,20 +78,6 @@ class Gadget {
 
   State state;
   unsigned restorations = 0;
-};
-
-/// Calls the test back in the middle of a run; has no State.
-struct Poke {
-  static constexpr auto claims = axvm::claims(Pio{.base = 0x80, .size = 1});
-  struct Config {
-    Callback callback{};
-  };
-  Poke(Config const& config, DeviceContext&) : callback_(config.callback) {}
-  void read(PioAccess&) {}
-  void write(PioAccess const&) { callback_(); }
-
- private:
-  Callback callback_;
 };
 
 using M =
