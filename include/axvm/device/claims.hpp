@@ -38,7 +38,7 @@ struct Pio {
 };
 
 /// Claims a window of guest-physical addresses. `size` is in bytes; a floating window is placed at a multiple of its
-/// size rounded up to a power of two, at least 4 KiB.
+/// size rounded up to a power of two, at least 4 KiB, or where the device hole begins.
 template <FixedString Name = "">
 struct Mmio {
   std::uint64_t base = floating;
