@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include <boost/hana/at.hpp>
@@ -61,12 +62,12 @@ class Board {
   [[gnu::always_inline]] void io(IoExit const& exit, UnclaimedCounters& unclaimed) {
     if (exit.count != 1) [[unlikely]]
       return string_io(exit.port, exit.width, exit.is_write, exit.count, exit.data, unclaimed);
-    access_one<ClaimKind::Pio, PioAccess>(exit.port, exit, unclaimed);
+    access_one<ClaimKind::Pio>(exit.port, {exit.data, exit.width, exit.is_write}, unclaimed);
   }
 
   /// Carries out an MMIO exit. What no device claims reads all-ones.
   [[gnu::always_inline]] void mmio(MmioExit const& exit, UnclaimedCounters& unclaimed) {
-    access_one<ClaimKind::Mmio, MmioAccess>(exit.address, exit, unclaimed);
+    access_one<ClaimKind::Mmio>(exit.address, {exit.data, exit.width, exit.is_write}, unclaimed);
   }
 
   /// A processor has ended the interrupt with this vector: the I/O APIC hears of it, if it is the machine's own.
@@ -79,6 +80,10 @@ class Board {
   }
 
  private:
+  using Item = detail::BusItem;
+  template <ClaimKind Kind>
+  using AccessOf = std::conditional_t<Kind == ClaimKind::Pio, PioAccess, MmioAccess>;
+
   template <ClaimKind Kind>
   static constexpr auto windows = detail::window_table<Kind, Composed>();
 
@@ -90,91 +95,92 @@ class Board {
   static constexpr std::uint64_t origin = windows<Kind>.size() == 0 ? 0 : windows<Kind>.data()->base;
 
   /// One access of a device's width, to whoever claims it.
-  template <ClaimKind Kind, class Access, class Exit>
-  [[gnu::always_inline]] void access_one(std::uint64_t address, Exit const& exit, UnclaimedCounters& unclaimed) {
-    using Value = decltype(Access::value);
-    Access access{0, exit.width, ~Value{0}};
-    if (exit.is_write) {
-      std::memcpy(&access.value, exit.data, sizeof(Value));
-      access.value &= ~Value{0} >> (-8u * exit.width & (8 * sizeof(Value) - 1));  // the width, without a branch
-      if (!reach<Kind, true>(address, access)) [[unlikely]]
-        (void)reach_any<Kind, true>(address, access, unclaimed);
-      return;
-    }
-    if (!reach<Kind, false>(address, access)) [[unlikely]]
-      access.value = reach_any<Kind, false>(address, access, unclaimed);
-    std::memcpy(exit.data, &access.value, sizeof(Value));
+  template <ClaimKind Kind>
+  [[gnu::always_inline]] void access_one(std::uint64_t address, Item const& item, UnclaimedCounters& unclaimed) {
+    if (!reach<Kind>(address, item)) [[unlikely]]
+      reach_any<Kind>(address, item, true, unclaimed);
   }
 
-  template <ClaimKind Kind, bool IsWrite, class Access>
-  [[gnu::always_inline]] bool reach(std::uint64_t address, Access& access) {
-    return search<Kind, IsWrite, 0, windows<Kind>.size()>(address - origin<Kind>, access);
+  template <ClaimKind Kind>
+  [[gnu::always_inline]] bool reach(std::uint64_t address, Item const& item) {
+    return search<Kind, 0, windows<Kind>.size()>(address - origin<Kind>, item);
   }
 
-  /// `distance` is from the origin; below it, it wraps to one that is beyond all windows.
-  template <ClaimKind Kind, bool IsWrite, std::size_t Low, std::size_t High, class Access>
-  [[gnu::always_inline]] bool search(std::uint64_t distance, Access& access) {
+  /// `distance` is from the origin; below it, it wraps to one that is beyond all windows. Two comparisons in one
+  /// function, and both directions to one device: what is inlined is copied into each function on the way.
+  template <ClaimKind Kind, std::size_t Low, std::size_t High>
+  [[gnu::always_inline]] bool search(std::uint64_t distance, Item const& item) {
+    constexpr std::size_t middle = Low + (High - Low) / 2, low = Low + (middle - Low) / 2,
+                          high = middle + (High - middle) / 2;
     if constexpr (Low == High) {
       return false;
-    } else if constexpr (High - Low > 1) {
-      constexpr std::size_t middle = Low + (High - Low) / 2;
-      if (distance < windows<Kind>[middle].base - origin<Kind>)
-        return search<Kind, IsWrite, Low, middle>(distance, access);
-      return search<Kind, IsWrite, middle, High>(distance, access);
+    } else if constexpr (High - Low == 1) {
+      return window<Kind, Low>(distance, item);
+    } else if (distance < begin<Kind, middle>) {
+      if constexpr (low != Low)
+        if (distance < begin<Kind, low>) return search<Kind, Low, low>(distance, item);
+      return search<Kind, low, middle>(distance, item);
     } else {
-      constexpr DispatchWindow window = windows<Kind>[Low];
-      constexpr std::uint64_t begin = window.base - origin<Kind>;
-      if constexpr (window.size < widest(Kind))
-        if (access.width > window.size) return false;
-      // The search has led past where each window begins. Only the last one is asked about distances that wrapped.
-      if constexpr (High == windows<Kind>.size()) {
-        if (distance > begin + window.size - access.width) return false;
-      } else {
-        if (distance + access.width > begin + window.size) return false;
-      }
-      // A copy: where a device's function is inlined nothing of the access needs an address then.
-      Access own{static_cast<decltype(access.offset)>(distance - begin), access.width, access.value};
-      cell<window.device>().template access<window.claim, IsWrite>(own);
-      if constexpr (!IsWrite) access.value = own.value;
-      return true;
+      if constexpr (high != middle)
+        if (distance < begin<Kind, high>) return search<Kind, middle, high>(distance, item);
+      return search<Kind, high, High>(distance, item);
     }
   }
 
-  /// Any access: as one if it lies within a window, else made of its bytes, each to whoever claims it; returns what is
-  /// read.
-  template <ClaimKind Kind, bool IsWrite, class Access>
-  [[gnu::noinline, gnu::cold]] auto reach_any(std::uint64_t address, Access access, UnclaimedCounters& unclaimed) {
-    using Value = decltype(access.value);
-    std::uint8_t width = access.width;
-    bool missed = false;
-    for (unsigned i = 0; i < access.width;) {
+  /// Where a window begins, from the origin.
+  template <ClaimKind Kind, std::size_t I>
+  static constexpr std::uint64_t begin = windows<Kind>.data()[I].base - origin<Kind>;
+
+  /// The search has led past where each window begins; to the last one it leads those distances that wrapped, too.
+  template <ClaimKind Kind, std::size_t I>
+  [[gnu::always_inline]] bool window(std::uint64_t distance, Item const& item) {
+    constexpr std::size_t device = windows<Kind>.data()[I].device, claim = windows<Kind>.data()[I].claim;
+    constexpr std::uint64_t size = windows<Kind>.data()[I].size, end = begin<Kind, I> + size;
+    if constexpr (size < widest(Kind))
+      if (item.width > size) return false;
+    if constexpr (I + 1 == windows<Kind>.size()) {
+      if (distance > end - item.width) return false;
+    } else {
+      if (distance + item.width > end) return false;
+    }
+    cell<device>().template access<claim, AccessOf<Kind>>(distance - begin<Kind, I>, item);
+    return true;
+  }
+
+  /// Any access: as one if it lies within a window, unless that `was_tried`, else made of its bytes, each to whoever
+  /// claims it.
+  template <ClaimKind Kind>
+  [[gnu::noinline, gnu::cold]] void reach_any(std::uint64_t address, Item item, bool was_tried,
+                                              UnclaimedCounters& unclaimed) {
+    using Value = decltype(AccessOf<Kind>::value);
+    Value value = ~Value{0};
+    if (item.is_write) std::memcpy(&value, item.data, sizeof value);
+    std::uint8_t width = was_tried ? 1 : item.width;
+    bool missed = was_tried && item.width == 1;
+    for (unsigned i = missed ? item.width : 0; i < item.width;) {
       const auto ones = static_cast<Value>(all_ones(width));
-      Access part{0, width, IsWrite ? access.value >> 8 * i & ones : ones};
-      if (!reach<Kind, IsWrite>(address + i, part)) {
+      Value part = item.is_write ? value >> 8 * i : ~Value{0};
+      if (!reach<Kind>(address + i, {reinterpret_cast<std::byte*>(&part), width, item.is_write})) {
         if (width != 1) {
           width = 1;
           continue;
         }
         missed = true;
       }
-      if constexpr (!IsWrite) access.value = (access.value & ~(ones << 8 * i)) | (part.value & ones) << 8 * i;
+      if (!item.is_write) value = (value & ~(ones << 8 * i)) | (part & ones) << 8 * i;
       i += width;
     }
     if (missed) (Kind == ClaimKind::Pio ? unclaimed.ports : unclaimed.mmio).add();
-    return access.value;
+    if (!item.is_write) std::memcpy(item.data, &value, sizeof value);
   }
 
   [[gnu::noinline, gnu::cold]] void string_io(std::uint16_t port, std::uint8_t width, bool is_write,
                                               std::uint32_t count, std::byte* data, UnclaimedCounters& unclaimed) {
     for (; count != 0; --count, data += width) {
-      PioAccess item{0, width, 0};
-      if (is_write) {
-        std::memcpy(&item.value, data, width);
-        (void)reach_any<ClaimKind::Pio, true>(port, item, unclaimed);
-      } else {
-        item.value = reach_any<ClaimKind::Pio, false>(port, item, unclaimed);
-        std::memcpy(data, &item.value, width);
-      }
+      std::byte item[sizeof(PioAccess::value)]{};
+      std::memcpy(item, data, width);
+      reach_any<ClaimKind::Pio>(port, {item, width, is_write}, false, unclaimed);
+      std::memcpy(data, item, width);
     }
   }
 

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <new>
 #include <type_traits>
 #include <utility>
 
 #include <axvm/compose/composition.hpp>
+#include <axvm/core/inlined.hpp>
 #include <axvm/core/lock.hpp>
 #include <axvm/device/device.hpp>
 
@@ -47,6 +50,13 @@ class Room {
     T object_;
   };
   bool is_full_ = false;
+};
+
+/// One access on its way to a device.
+struct BusItem {
+  std::byte* data = nullptr;  ///< as many bytes as an access's value has: what is written, or what is read goes there
+  std::uint8_t width = 0;     ///< how many of them count
+  bool is_write = false;
 };
 
 struct NoResources {};
@@ -128,18 +138,26 @@ class Cell {
   [[nodiscard, gnu::always_inline]] LockType& lock() { return lock_; }
 
   /// One access to the device's claim `N`, under its lock. An absent device leaves a read all-ones.
-  template <std::size_t N, bool IsWrite, class Access>
-  [[gnu::always_inline]] void access(Access& access) {
-    if constexpr (HasPresence<D>)
-      if (!device_.is_full()) return;
+  template <std::size_t N, class Access>
+  [[AXVM_INLINED]] void access(std::uint64_t offset, detail::BusItem const& item) {
+    using Value = decltype(Access::value);
     using Window = decltype(detail::claim_type<N>(D::claims));
+    Access access{static_cast<decltype(access.offset)>(offset), item.width, ~Value{0}};
+    if constexpr (HasPresence<D>)
+      if (!device_.is_full()) {
+        if (!item.is_write) std::memcpy(item.data, &access.value, sizeof(Value));
+        return;
+      }
     Holding holding(lock_);
-    if constexpr (IsWrite) {
+    if (item.is_write) {
+      std::memcpy(&access.value, item.data, sizeof(Value));
+      access.value &= ~Value{0} >> (-8u * item.width & (8 * sizeof(Value) - 1));  // the width, without a branch
       if constexpr (Window::name.empty()) device_.object().write(static_cast<Access const&>(access));
       else device_.object().write(In<Window::name>{}, static_cast<Access const&>(access));
     } else {
       if constexpr (Window::name.empty()) device_.object().read(access);
       else device_.object().read(In<Window::name>{}, access);
+      std::memcpy(item.data, &access.value, sizeof(Value));
     }
   }
 

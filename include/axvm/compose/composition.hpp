@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include <axvm/compose/checks.hpp>
 #include <axvm/compose/diagnostics.hpp>
@@ -71,22 +72,52 @@ struct Composition {
   }();
 };
 
-/// The claims of device `I` of a composition, as its own list of constants.
-template <class Composed, std::size_t I>
-inline constexpr auto claims_of = [] {
-  std::array<Claim, DeviceAt<I, typename Composed::List>::claims.list.size()> list{};
-  for (PlacedClaim const& placed : Composed::layout)
-    if (placed.device == I) list[placed.index] = placed.claim;
-  return list;
-}();
+namespace detail {
 
-/// How many devices of the same type stand before device `I`.
-template <class Composed, std::size_t I>
-inline constexpr std::size_t instance_of = []<class... Ds>(Devices<Ds...>) {
-  const bool same[] = {std::is_same_v<Ds, DeviceAt<I, typename Composed::List>>...};
-  std::size_t n = 0;
-  for (std::size_t i = 0; i != I; ++i) n += same[i] ? 1 : 0;
-  return n;
+/// All claims of a composition, device by device, and where those of each begin.
+template <class Composed>
+struct ClaimTable {
+  std::array<Claim, Composed::layout.size()> claims{};
+  std::array<std::size_t, Composed::List::count + 1> first{};
+
+  consteval ClaimTable() {
+    for (std::size_t i = 0; i != claims.size(); ++i) {
+      claims[i] = Composed::layout[i].claim;
+      ++first[Composed::layout[i].device + 1];
+    }
+    for (std::size_t i = 0; i != Composed::List::count; ++i) first[i + 1] += first[i];
+  }
+};
+template <class Composed>
+inline constexpr ClaimTable<Composed> claim_table{};
+
+/// Its address stands for a type.
+template <class T>
+inline constexpr char type_mark = 0;
+
+/// How many devices of the same type stand before each.
+template <class Composed>
+inline constexpr auto instances = []<class... Ds>(Devices<Ds...>) {
+  [[maybe_unused]] constexpr std::array<char const*, sizeof...(Ds)> marks{&type_mark<Ds>...};
+  std::array<std::size_t, sizeof...(Ds)> before{};
+  for (std::size_t i = 0; i != before.size(); ++i)
+    for (std::size_t j = 0; j != i; ++j) before[i] += marks[j] == marks[i] ? 1 : 0;
+  return before;
 }(typename Composed::List{});
+
+}  // namespace detail
+
+/// The claims of device `index` of a composition, with their places: constants.
+template <class Composed>
+[[nodiscard]] constexpr std::span<const Claim> claims_of(std::size_t index) {
+  auto const& table = detail::claim_table<Composed>;
+  return {table.claims.data() + table.first[index], table.first[index + 1] - table.first[index]};
+}
+
+/// How many devices of the same type stand before device `index`.
+template <class Composed>
+[[nodiscard]] constexpr std::size_t instance_of(std::size_t index) {
+  return detail::instances<Composed>[index];
+}
 
 }  // namespace axvm::inline v1

@@ -86,10 +86,10 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
   using D = DeviceAt<I, typename Composed::List>;
   DeviceDescription device{.type = type_name<D>,
                            .name = {},
-                           .claims = claims_of<Composed, I>,
+                           .claims = claims_of<Composed>(I),
                            .implicit = I < ImplicitDevices<typename Composed::CpuProfileType>::count ||
                                        (Composed::own_io_apic && I == Composed::io_apic)};
-  device.instance = instance_of<Composed, I>;
+  device.instance = instance_of<Composed>(I);
   if constexpr (!std::is_empty_v<typename D::Config>) {
     device.name = device_name(config_name<D>.view(), earlier);
   }

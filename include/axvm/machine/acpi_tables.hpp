@@ -76,7 +76,7 @@ Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& m
     static_cast<BoardType*>(self)->for_each_cell([&]<std::size_t I>(auto& cell) {
       using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
       if constexpr (HasAcpi<D>)
-        if (cell.wanted()) D::describe_acpi(aml, Placement{claims_of<Composed, I>, instance_of<Composed, I>});
+        if (cell.wanted()) D::describe_acpi(aml, Placement{claims_of<Composed>(I), instance_of<Composed>(I)});
     });
   };
   unsigned own_pins = 0;

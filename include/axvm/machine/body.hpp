@@ -220,7 +220,7 @@ class MachineBody {
   void build_device(Result<>& result) {
     auto& cell = board_.template cell<I>();
     DeviceContext context;
-    if (!cell.wanted() || !connect_device(I, claims_of<Composed, I>, context, result)) return;
+    if (!cell.wanted() || !connect_device(I, claims_of<Composed>(I), context, result)) return;
     cell.build(context);
     result = windows_.result();
   }
