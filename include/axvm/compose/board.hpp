@@ -9,7 +9,7 @@
 
 #include <boost/hana/at.hpp>
 #include <boost/hana/basic_tuple.hpp>
-#include <boost/hana/for_each.hpp>
+#include <boost/hana/unpack.hpp>
 
 #include <axvm/compose/cell.hpp>
 #include <axvm/compose/composition.hpp>
@@ -47,6 +47,12 @@ class Board {
   template <std::size_t I>
   [[nodiscard]] auto& cell() {
     return boost::hana::at_c<I>(cells_);
+  }
+
+  /// Calls `visit(cells...)` with the places of all devices in order, and returns what it returns.
+  template <class Visit>
+  decltype(auto) with_cells(Visit const& visit) {
+    return boost::hana::unpack(cells_, visit);
   }
 
   /// Calls `visit.operator()<I>(cell)` for every device in order.

@@ -4,12 +4,15 @@
 #include <cstdint>
 #include <cstring>
 #include <new>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
 #include <axvm/compose/composition.hpp>
 #include <axvm/core/inlined.hpp>
 #include <axvm/core/lock.hpp>
+#include <axvm/core/names.hpp>
+#include <axvm/core/result.hpp>
 #include <axvm/device/device.hpp>
 
 namespace axvm::inline v1 {
@@ -21,13 +24,13 @@ namespace detail {
 template <class T>
 class Room {
  public:
-  Room() {}
+  [[gnu::always_inline]] Room() {}
   Room(Room const&) = delete;
   Room& operator=(Room const&) = delete;
-  ~Room() { reset(); }
+  [[gnu::always_inline]] ~Room() { reset(); }
 
   template <class... Arguments>
-  void emplace(Arguments&... arguments) {
+  [[gnu::always_inline]] void emplace(Arguments&... arguments) {
     reset();
     ::new (static_cast<void*>(&object_)) T(arguments...);
     is_full_ = true;
@@ -79,6 +82,29 @@ constexpr auto claim_type(Claims<Cs...> const&) -> DeviceAt<N, Devices<Cs...>>;
 template <class D>
 concept HasOwnLocking = requires { requires D::concurrent; };
 
+/// What a machine does with its devices when none of them is called by the guest: functions of the place of one, a Cell,
+/// in a table that there is once for each class. Null: nothing is to be done.
+struct CellOperations {
+  void (*configure)(void* cell, void const* config) = nullptr;  ///< gives it its settings
+  bool (*wanted)(void* cell) = nullptr;                         ///< Cell::wanted; null: always
+  Result<> (*open)(void* cell, Host const& host) = nullptr;
+  void (*build)(void* cell, DeviceContext& context) = nullptr;
+  void (*quiesce)(void* cell) = nullptr;
+  void (*destroy)(void* cell) = nullptr;
+
+  void (*describe_acpi)(acpi::Aml& aml, Placement const& place) = nullptr;
+
+  /// The name of the class if it gives memory back to the host (HasDiscards), else empty.
+  std::string_view discards{};
+};
+
+/// The function by which `D` describes itself in the DSDT; null when it does not.
+template <class D>
+[[nodiscard]] constexpr auto acpi_describer() -> void (*)(acpi::Aml&, Placement const&) {
+  if constexpr (HasAcpi<D>) return [](acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
+  else return nullptr;
+}
+
 /// The place of one device in a machine: its settings, what it opened, its lock, and the device itself while it is
 /// built.
 template <Device D, class Lock>
@@ -100,7 +126,7 @@ class Cell {
   }
 
   /// Opens what the device needs from the host; nothing for an absent device.
-  [[nodiscard]] Result<> open([[maybe_unused]] Host const& host) {
+  [[nodiscard, gnu::always_inline]] Result<> open([[maybe_unused]] Host const& host) {
     if constexpr (HasResources<D>) {
       if (!wanted()) return {};
       auto opened = [&] {
@@ -114,21 +140,21 @@ class Cell {
   }
 
   /// Builds the device (again); what it opened stays open from one life to the next.
-  void build(DeviceContext& context) {
+  [[gnu::always_inline]] void build(DeviceContext& context) {
     if (!wanted()) return;
     Holding holding(lock_);
     if constexpr (HasResources<D>) device_.emplace(config, resources_.object(), context);
     else device_.emplace(config, context);
   }
   /// What the device has under way outside the machine ends.
-  void quiesce() {
+  [[gnu::always_inline]] void quiesce() {
     if constexpr (HasQuiesce<D>) {
       if (!device_.is_full()) return;
       Holding holding(lock_);
       device_.object().quiesce();
     }
   }
-  void destroy() {
+  [[gnu::always_inline]] void destroy() {
     Holding holding(lock_);
     device_.reset();
   }
@@ -161,7 +187,27 @@ class Cell {
     }
   }
 
+  /// What of the functions above there is, as a table.
+  static constexpr CellOperations operations{.configure = &Cell::configure_at,
+                                             .wanted = HasPresence<D> ? &Cell::wanted_at : nullptr,
+                                             .open = HasResources<D> ? &Cell::open_at : nullptr,
+                                             .build = &Cell::build_at,
+                                             .quiesce = HasQuiesce<D> ? &Cell::quiesce_at : nullptr,
+                                             .destroy = &Cell::destroy_at,
+                                             .describe_acpi = acpi_describer<D>(),
+                                             .discards = HasDiscards<D> ? type_name<D> : std::string_view()};
+
  private:
+  [[gnu::always_inline]] static Cell& at(void* cell) { return *static_cast<Cell*>(cell); }
+  static void configure_at(void* cell, void const* settings) {
+    at(cell).config = *static_cast<typename D::Config const*>(settings);
+  }
+  static bool wanted_at(void* cell) { return at(cell).wanted(); }
+  static Result<> open_at(void* cell, Host const& host) { return at(cell).open(host); }
+  static void build_at(void* cell, DeviceContext& context) { at(cell).build(context); }
+  static void quiesce_at(void* cell) { at(cell).quiesce(); }
+  static void destroy_at(void* cell) { at(cell).destroy(); }
+
   [[no_unique_address]] LockType lock_;
   [[no_unique_address]] std::conditional_t<HasResources<D>, detail::Room<Resources>, detail::NoResources> resources_;
   detail::Room<D> device_;

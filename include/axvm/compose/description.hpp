@@ -93,8 +93,7 @@ consteval DeviceDescription describe_device(std::span<const std::string_view> ea
   if constexpr (!std::is_empty_v<typename D::Config>) {
     device.name = device_name(config_name<D>.view(), earlier);
   }
-  if constexpr (HasAcpi<D>)
-    device.describe_acpi = [](acpi::Aml& aml, Placement const& place) { D::describe_acpi(aml, place); };
+  device.describe_acpi = acpi_describer<D>();
   return device;
 }
 

@@ -9,20 +9,20 @@
 #include <axvm/device/acpi_power.hpp>
 #include <axvm/device/placement.hpp>
 
-namespace axvm::inline v1 {
+namespace axvm::inline v1::detail {
 
-namespace detail {
-
-/// What the devices of a machine say of themselves: a call, so that only this depends on the machine's type.
+/// What the devices of a machine say of themselves.
 struct DeviceNodes {
-  void* board = nullptr;
-  void (*describe)(void* board, acpi::Aml& aml) = nullptr;
+  void* machine = nullptr;
+  void (*describe)(void* machine, acpi::Aml& aml) = nullptr;
 
-  void operator()(acpi::Aml& aml) const { describe(board, aml); }
+  void operator()(acpi::Aml& aml) const { describe(machine, aml); }
 };
 
-/// `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the hypervisor's.
-[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_tables(DeviceNodes devices, unsigned own_pins,
+/// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what the devices say of
+/// themselves. `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the hypervisor's. With a plan that has several NUMA nodes, the guest is told of them.
+/// `regions` are its RAM. Returns the address of the RSDP.
+[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_machine_tables(DeviceNodes devices, unsigned own_pins,
                                                                   GuestMemory const& memory, AddressMap const& map,
                                                                   std::span<const GuestRegion> regions,
                                                                   Topology const& topology, PlacementPlan const* plan) {
@@ -62,26 +62,4 @@ struct DeviceNodes {
   return tables->rsdp;
 }
 
-}  // namespace detail
-
-/// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what every device that is
-/// there says of itself, in the machine's order. With a plan that has several NUMA nodes, the guest is told of them.
-/// `regions` are its RAM. Returns the address of the RSDP.
-template <class BoardType>
-Result<GuestAddress> write_machine_tables(BoardType& board, GuestMemory const& memory, AddressMap const& map,
-                                          std::span<const GuestRegion> regions, Topology const& topology,
-                                          PlacementPlan const* plan) {
-  using Composed = typename BoardType::Composition;
-  auto describe = [](void* self, acpi::Aml& aml) {
-    static_cast<BoardType*>(self)->for_each_cell([&]<std::size_t I>(auto& cell) {
-      using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
-      if constexpr (HasAcpi<D>)
-        if (cell.wanted()) D::describe_acpi(aml, Placement{claims_of<Composed>(I), instance_of<Composed>(I)});
-    });
-  };
-  unsigned own_pins = 0;
-  if constexpr (Composed::own_io_apic) own_pins = board.template cell<Composed::io_apic>().device()->pins();
-  return detail::write_tables({&board, describe}, own_pins, memory, map, regions, topology, plan);
-}
-
-}  // namespace axvm::inline v1
+}  // namespace axvm::inline v1::detail

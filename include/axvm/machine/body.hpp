@@ -7,6 +7,9 @@
 #include <optional>
 #include <vector>
 
+#include <boost/hana/tuple.hpp>
+#include <boost/hana/unpack.hpp>
+
 #include <axvm/boot/boot.hpp>
 #include <axvm/compose/compose.hpp>
 #include <axvm/core/core.hpp>
@@ -46,6 +49,7 @@ class MachineBody {
         hypervisor_(std::move(hypervisor)),
         log_(log),
         windows_(log),
+        places_(places_of(board_, config_)),
         counters_(std::make_unique<VcpuCounters[]>(config.vcpus <= Profile::max_vcpus ? config.vcpus : 0)) {}
   ~MachineBody() { tear_down(); }
 
@@ -71,14 +75,14 @@ class MachineBody {
     } else {
       errors.push_back(supported.error());
     }
-    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
-      cell.config = boost::hana::at_c<I>(config_.devices);
-      using D = typename std::remove_cvref_t<decltype(cell)>::DeviceType;
-      if constexpr (HasResources<D>) note(cell.open(host_));
-      if constexpr (HasDiscards<D>)
-        if (cell.wanted()) note(memory_.allow_discards(config_, type_name<D>));
-      owners_[I] = {&loop_, LockReference::to(cell.lock())};
-    });
+    for (std::size_t i = 0; i != places_.size(); ++i) {
+      Place const& place = places_[i];
+      owners_[i] = {&loop_, place.lock};
+      CellOperations const& device = *place.operations;
+      device.configure(place.cell, place.config);
+      if (device.open != nullptr) note(device.open(place.cell, host_));
+      if (!device.discards.empty() && wanted(place)) note(memory_.allow_discards(config_, device.discards));
+    }
     if (!errors.empty()) return std::unexpected(combine(errors));
     log_(Severity::Info, detail::sentence({"guest memory: ", memory_.ram().describe()}));
     return {};
@@ -108,7 +112,8 @@ class MachineBody {
             config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
             [this] { request_.store(Action::Fail); });
       loop_.stop();
-      board_.for_each_cell([]<std::size_t I>(auto& cell) { cell.quiesce(); });
+      for (Place const& place : places_)
+        if (place.operations->quiesce != nullptr) place.operations->quiesce(place.cell);
       if (!ran) {
         become_failed();
         return std::unexpected(ran.error());
@@ -207,21 +212,41 @@ class MachineBody {
     return load_guest();
   }
 
+  /// A device of the machine for what is done with each in turn, so that it is compiled once and not for each.
+  struct Place {
+    void* cell = nullptr;
+    void const* config = nullptr;
+    CellOperations const* operations = nullptr;
+    LockReference lock;
+  };
+  using Places = std::array<Place, Composed::List::count>;
+
+  [[gnu::cold]] static Places places_of(BoardType& board, Config const& config) {
+    return board.with_cells([&config](auto&... cells) {
+      return boost::hana::unpack(config.devices,
+                                 [&](auto const&... configs) -> Places { return {place_of(cells, configs)...}; });
+    });
+  }
+  template <class Cell>
+  static Place place_of(Cell& cell, typename Cell::DeviceType::Config const& config) {
+    return {&cell, &config, &Cell::operations, LockReference::to(cell.lock())};
+  }
+  static bool wanted(Place const& place) {
+    return place.operations->wanted == nullptr || place.operations->wanted(place.cell);
+  }
+
   [[gnu::cold]] Result<> build_devices() {
     Result<> result;
     windows_.begin(*vm_, loop_);
-    if constexpr (Composed::own_io_apic) build_device<Composed::io_apic>(result);  // the others have lines to it
-    board_.for_each_cell([&]<std::size_t I>(auto&) {
-      if constexpr (!Composed::own_io_apic || I != Composed::io_apic) build_device<I>(result);
-    });
+    if constexpr (Composed::own_io_apic) build_device(Composed::io_apic, result);  // the others have lines to it
+    for (std::size_t i = 0; i != places_.size(); ++i)
+      if (!Composed::own_io_apic || i != Composed::io_apic) build_device(i, result);
     return result;
   }
-  template <std::size_t I>
-  void build_device(Result<>& result) {
-    auto& cell = board_.template cell<I>();
+  [[gnu::cold]] void build_device(std::size_t index, Result<>& result) {
     DeviceContext context;
-    if (!cell.wanted() || !connect_device(I, claims_of<Composed>(I), context, result)) return;
-    cell.build(context);
+    if (!wanted(places_[index]) || !connect_device(index, claims_of<Composed>(index), context, result)) return;
+    places_[index].operations->build(places_[index].cell, context);
     result = windows_.result();
   }
 
@@ -246,6 +271,13 @@ class MachineBody {
     return true;
   }
 
+  /// What every device that is there says of itself to the guest, in the machine's order.
+  [[gnu::cold]] void describe_devices(acpi::Aml& aml) {
+    for (std::size_t i = 0; i != places_.size(); ++i)
+      if (auto* describe = places_[i].operations->describe_acpi; describe != nullptr && wanted(places_[i]))
+        describe(aml, Placement{claims_of<Composed>(i), instance_of<Composed>(i)});
+  }
+
   [[gnu::cold]] Result<> build_vcpus() {
     const MachineTopology topology(config_.vcpus, place_.plan());
     for (unsigned index = 0; index < config_.vcpus; ++index) {
@@ -264,8 +296,11 @@ class MachineBody {
     boot::Context context{.memory = memory(), .map = Profile::address_map, .rsdp = {}, .rng_seed = {}};
     if constexpr (Profile::platform == Platform::Pc) {
       const MachineTopology topology(config_.vcpus, place_.plan());
-      auto rsdp = write_machine_tables(board_, memory(), Profile::address_map, memory_.ram().regions(), topology.get(),
-                                       place_.plan());
+      unsigned own_pins = 0;
+      if constexpr (Composed::own_io_apic) own_pins = board_.template cell<Composed::io_apic>().device()->pins();
+      auto describe = [](void* self, acpi::Aml& aml) { static_cast<MachineBody*>(self)->describe_devices(aml); };
+      auto rsdp = write_machine_tables({this, describe}, own_pins, memory(), Profile::address_map,
+                                       memory_.ram().regions(), topology.get(), place_.plan());
       if (!rsdp) return std::unexpected(rsdp.error());
       context.rsdp = *rsdp;
     }
@@ -328,10 +363,10 @@ class MachineBody {
   [[gnu::cold]] void tear_down() {
     failed_ = nullptr;
     processors_.clear();
-    board_.for_each_cell([&]<std::size_t I>(auto& cell) {
-      loop_.forget(owners_[I]);
-      cell.destroy();
-    });
+    for (std::size_t i = 0; i != places_.size(); ++i) {
+      loop_.forget(owners_[i]);
+      places_[i].operations->destroy(places_[i].cell);
+    }
     lines_.clear();
     vm_.reset();
   }
@@ -349,6 +384,7 @@ class MachineBody {
   std::array<typename DeviceWindows<H>::Owner, Composed::List::count> window_owners_{};
   std::optional<Vm> vm_;
   BoardType board_;
+  const Places places_;
   InterruptLines<BoardType> lines_;
   [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
