@@ -82,8 +82,8 @@ constexpr auto claim_type(Claims<Cs...> const&) -> DeviceAt<N, Devices<Cs...>>;
 template <class D>
 concept HasOwnLocking = requires { requires D::concurrent; };
 
-/// What a machine does with its devices when none of them is called by the guest: functions of the place of one, a Cell,
-/// in a table that there is once for each class. Null: nothing is to be done.
+/// What a machine does with its devices when none of them is called by the guest: functions of the place of one, a
+/// Cell, in a table that there is once for each class. Null: nothing is to be done.
 struct CellOperations {
   void (*configure)(void* cell, void const* config) = nullptr;  ///< gives it its settings
   bool (*wanted)(void* cell) = nullptr;                         ///< Cell::wanted; null: always
@@ -187,16 +187,6 @@ class Cell {
     }
   }
 
-  /// What of the functions above there is, as a table.
-  static constexpr CellOperations operations{.configure = &Cell::configure_at,
-                                             .wanted = HasPresence<D> ? &Cell::wanted_at : nullptr,
-                                             .open = HasResources<D> ? &Cell::open_at : nullptr,
-                                             .build = &Cell::build_at,
-                                             .quiesce = HasQuiesce<D> ? &Cell::quiesce_at : nullptr,
-                                             .destroy = &Cell::destroy_at,
-                                             .describe_acpi = acpi_describer<D>(),
-                                             .discards = HasDiscards<D> ? type_name<D> : std::string_view()};
-
  private:
   [[gnu::always_inline]] static Cell& at(void* cell) { return *static_cast<Cell*>(cell); }
   static void configure_at(void* cell, void const* settings) {
@@ -208,6 +198,18 @@ class Cell {
   static void quiesce_at(void* cell) { at(cell).quiesce(); }
   static void destroy_at(void* cell) { at(cell).destroy(); }
 
+ public:
+  /// What of the functions above there is, as a table.
+  static constexpr CellOperations operations{.configure = &Cell::configure_at,
+                                             .wanted = HasPresence<D> ? &Cell::wanted_at : nullptr,
+                                             .open = HasResources<D> ? &Cell::open_at : nullptr,
+                                             .build = &Cell::build_at,
+                                             .quiesce = HasQuiesce<D> ? &Cell::quiesce_at : nullptr,
+                                             .destroy = &Cell::destroy_at,
+                                             .describe_acpi = acpi_describer<D>(),
+                                             .discards = HasDiscards<D> ? type_name<D> : std::string_view()};
+
+ private:
   [[no_unique_address]] LockType lock_;
   [[no_unique_address]] std::conditional_t<HasResources<D>, detail::Room<Resources>, detail::NoResources> resources_;
   detail::Room<D> device_;

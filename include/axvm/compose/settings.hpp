@@ -5,7 +5,8 @@
 #include <span>
 #include <string_view>
 
-#include <boost/hana/at.hpp>
+#include <boost/hana/tuple.hpp>
+#include <boost/hana/unpack.hpp>
 
 #include <axvm/compose/config.hpp>
 #include <axvm/compose/devices.hpp>
@@ -78,10 +79,30 @@ constexpr std::span<const FieldNotes> notes_of_device() {
   return text<79>(device_name(own, earlier), std::string_view(".", 1));
 }
 
-template <class D>
-void add_device_settings(SettingSink& sink, std::span<const std::string_view> earlier, typename D::Config& config) {
-  add_settings(sink, begin_device(sink, type_name<D>, config_name<D>.view(), earlier), config,
-               &default_of<typename D::Config>, notes_of_device<D>());
+/// The settings of one device of a machine, for code that does not know its class.
+struct DeviceSettings {
+  std::string_view type{}, own{};  ///< the names of its class and of its settings
+  SettingsTable const* table = nullptr;
+  void const* defaults = nullptr;
+  std::span<const FieldNotes> notes{};
+};
+
+template <class... Ds>
+consteval std::array<DeviceSettings, sizeof...(Ds)> device_settings_of(Devices<Ds...>) {
+  return {DeviceSettings{type_name<Ds>, config_name<Ds>.view(), &settings_table<typename Ds::Config>,
+                         &default_of<typename Ds::Config>, notes_of_device<Ds>()}...};
+}
+template <class List>
+inline constexpr auto device_settings = device_settings_of(List{});
+
+[[gnu::cold, AXVM_ONCE]] inline void add_devices_settings(SettingSink& sink, std::span<const DeviceSettings> devices,
+                                                          std::span<const std::string_view> names,
+                                                          void* const* configs) {
+  for (std::size_t i = 0; i != devices.size(); ++i) {
+    DeviceSettings const& device = devices[i];
+    add_settings(sink, begin_device(sink, device.type, device.own, names.first(i)), *device.table, configs[i],
+                 device.defaults, device.notes);
+  }
 }
 
 /// The first device whose name for settings is none.
@@ -94,7 +115,7 @@ template <class... Ds>
 consteval auto device_settings_fault(Devices<Ds...> list) {
   constexpr std::size_t first = [] {
     std::size_t index = 0;
-    (void)(true && ... && (all_settable<typename Ds::Config>() && ++index != 0));
+    (void)(true && ... && (all_settable(settings_table<typename Ds::Config>) && ++index != 0));
     return index;
   }();
   if constexpr (first == list.count) return std::type_identity<AllSettings>{};
@@ -130,10 +151,11 @@ template <class Machine>
     const auto offset = static_cast<std::byte*>(field) - reinterpret_cast<std::byte*>(&config);
     sink.add({}, notes, field, reinterpret_cast<std::byte const*>(&detail::default_of<Config>) + offset);
   }
-  [&]<class... Ds, std::size_t... Is>(Devices<Ds...>, std::index_sequence<Is...>) {
-    static constexpr auto names = detail::config_names(Devices<Ds...>{});
-    (detail::add_device_settings<Ds>(sink, std::span(names).first(Is), boost::hana::at_c<Is>(config.devices)), ...);
-  }(typename Machine::List{}, std::make_index_sequence<Machine::List::count>{});
+  static constexpr auto names = detail::config_names(typename Machine::List{});
+  boost::hana::unpack(config.devices, [&sink](auto&... configs) {
+    void* const all[] = {&configs..., nullptr};
+    detail::add_devices_settings(sink, detail::device_settings<typename Machine::List>, names, all);
+  });
   return settings;
 }
 

@@ -111,8 +111,8 @@ class SavedStates {
     for_each(*this, [&sink]<class D>(std::string_view name, detail::SavedState<D>& saved) {
       if (!saved.live) return;
       sink.owner = type_name<D>;
-      detail::add_settings(sink, text<79>(name, std::string_view(".", 1)), saved.value, nullptr,
-                           detail::notes_within<typename D::State>());
+      detail::add_settings(sink, text<79>(name, std::string_view(".", 1)), detail::settings_table<typename D::State>,
+                           &saved.value, nullptr, detail::notes_within<typename D::State>());
     });
     list.count = static_cast<std::size_t>(sink.next - list.all.data());
     return list;

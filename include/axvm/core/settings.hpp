@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include <axvm/core/once.hpp>
 #include <axvm/core/reflect.hpp>
 #include <axvm/core/setting.hpp>
 
@@ -34,48 +35,103 @@ inline constexpr T default_of{};
 template <class T>
 concept IsNested = PlainAggregate<T> && !ArrayElement<T>::is_array;
 
-template <class Config, class Field>
-consteval std::size_t settings_in_field();
+template <class Config>
+constexpr std::span<const FieldNotes> notes_within() {
+  if constexpr (HasFields<Config>) return Config::fields;
+  else return {};
+}
+
+/// One field of a configuration for code that does not know the configuration's type. Neither `type` nor `within`: it
+/// can not be set.
+struct SettingsField;
+
+/// The fields of a configuration likewise.
+struct SettingsTable {
+  static constexpr std::size_t most_fields = 128;
+
+  SettingsField const* fields = nullptr;
+  std::size_t count = 0;
+  std::span<const FieldNotes> notes{};  ///< the configuration's own
+  /// Writes down where the fields of an object are.
+  void (*locate)(void* object, void** fields) = nullptr;
+};
+
+struct SettingsField {
+  std::string_view name{};
+  std::size_t count = 1;  ///< of values
+  bool is_array = false;
+  std::size_t size = 0;                   ///< of one value
+  ValueType const* type = nullptr;        ///< a value's
+  SettingsTable const* within = nullptr;  ///< an aggregate's
+};
 
 template <class Config>
-consteval std::size_t count_settings() {
-  return []<std::size_t... Is>(std::index_sequence<Is...>) {
-    return (std::size_t{0} + ... + settings_in_field<Config, field_type<Config, Is>>());
+void locate_fields([[maybe_unused]] void* object, [[maybe_unused]] void** to) {
+  [[maybe_unused]] auto tied = tie_fields(*static_cast<Config*>(object));
+  [&]<std::size_t... Is>(std::index_sequence<Is...>) __attribute__((always_inline)) {
+    ((to[Is] = &boost::pfr::detail::sequence_tuple::get<Is>(tied)), ...);
   }(std::make_index_sequence<field_count<Config>>{});
 }
 
-template <class Config, class Field>
-consteval std::size_t settings_in_field() {
+template <class Config>
+struct SettingsTableOf;
+
+template <class Field>
+consteval SettingsField settings_field(std::string_view name) {
   using Array = ArrayElement<Field>;
   using Value = typename Array::Type;
-  if constexpr (SettingValue<Value>) return 1;
-  else if constexpr (IsNested<Value>) return Array::count * count_settings<Value>();
-  else return 0;  // is SettingsFault's to report
+  SettingsField field{.name = name, .count = Array::count, .is_array = Array::is_array, .size = sizeof(Value)};
+  if constexpr (SettingValue<Value>) field.type = &value_type<Value>;
+  else if constexpr (IsNested<Value>) field.within = &SettingsTableOf<Value>::table;
+  return field;
 }
 
 template <class Config>
-consteval bool all_settable();
+inline constexpr auto settings_fields = []<std::size_t... Is>(std::index_sequence<Is...>) {
+  return std::array<SettingsField, sizeof...(Is)>{settings_field<field_type<Config, Is>>(field_name<Config, Is>)...};
+}(std::make_index_sequence<field_count<Config>>{});
+
+template <class Config>
+struct SettingsTableOf {
+  static_assert(field_count<Config> <= SettingsTable::most_fields, "axvm: a Config has at most 128 fields");
+  static constexpr SettingsTable table{settings_fields<Config>.data(), settings_fields<Config>.size(),
+                                       notes_within<Config>(), &locate_fields<Config>};
+};
+template <class Config>
+inline constexpr SettingsTable const& settings_table = SettingsTableOf<Config>::table;
+
+/// How many settings a configuration has; what cannot be set is SettingsFault's to report.
+constexpr std::size_t count_settings(SettingsTable const& table) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i != table.count; ++i) {
+    SettingsField const& field = table.fields[i];
+    if (field.type != nullptr) ++count;
+    else if (field.within != nullptr) count += field.count * count_settings(*field.within);
+  }
+  return count;
+}
+
+constexpr bool all_settable(SettingsTable const& table) {
+  for (std::size_t i = 0; i != table.count; ++i) {
+    SettingsField const& field = table.fields[i];
+    if (field.type == nullptr && (field.within == nullptr || !all_settable(*field.within))) return false;
+  }
+  return true;
+}
 
 template <class Field>
 consteval bool is_settable() {
   using Value = typename ArrayElement<Field>::Type;
   if constexpr (SettingValue<Value>) return true;
-  else if constexpr (IsNested<Value>) return all_settable<Value>();
+  else if constexpr (IsNested<Value>) return all_settable(settings_table<Value>);
   else return false;
-}
-
-template <class Config>
-consteval bool all_settable() {
-  return []<std::size_t... Is>(std::index_sequence<Is...>) {
-    return (true && ... && is_settable<field_type<Config, Is>>());
-  }(std::make_index_sequence<field_count<Config>>{});
 }
 
 /// Says what of a configuration cannot be set: the first such field, or AllSettings. A function that needs settings
 /// asserts settings_with<it> itself; from further inside, the compiler would say how it got there at length.
 template <class Config, std::size_t I = 0>
 consteval auto settings_fault() {
-  if constexpr (all_settable<Config>()) {
+  if constexpr (all_settable(settings_table<Config>)) {
     return std::type_identity<AllSettings>{};
   } else {
     using Field = field_type<Config, I>;
@@ -84,12 +140,6 @@ consteval auto settings_fault() {
     else if constexpr (IsNested<Value>) return settings_fault<Value>();
     else return std::type_identity<NotASetting<Config, Field>>{};
   }
-}
-
-template <class Config>
-constexpr std::span<const FieldNotes> notes_within() {
-  if constexpr (HasFields<Config>) return Config::fields;
-  else return {};
 }
 
 /// The field at `offset` of the object at `base`; null of no object.
@@ -128,34 +178,34 @@ struct SettingSink {
 
 /// Writes down the settings of `object`, whose defaults stand in the same places of the object at `fallback`; null for
 /// a state, which has none.
-template <class Config>
-void add_settings(SettingSink& sink, std::string_view prefix, Config& object, void const* fallback,
-                  std::span<const FieldNotes> notes) {
-  for_each_field(object, [&]<class Field>(std::string_view name, Field& field) {
-    using Array = ArrayElement<Field>;
-    using Value = typename Array::Type;
-    const auto offset = reinterpret_cast<std::byte*>(&field) - reinterpret_cast<std::byte*>(&object);
-    void const* field_fallback = beside(fallback, offset);
-    if constexpr (SettingValue<Value>) {
-      sink.add(prefix, name, notes, value_type<Value>, Array::count, &field, field_fallback);
-    } else if constexpr (!IsNested<Value>) {
-      return;  // has been reported
-    } else if constexpr (Array::is_array) {
-      for (std::size_t i = 0; i < Array::count; ++i)
-        add_settings(sink, text<79>(prefix, name, i, std::string_view(".", 1)), field[i],
-                     beside(field_fallback, static_cast<std::ptrdiff_t>(i * sizeof(Value))), notes_within<Value>());
-    } else {
-      add_settings(sink, text<79>(prefix, name, std::string_view(".", 1)), field, field_fallback,
-                   notes_within<Value>());
+[[gnu::cold, AXVM_ONCE]] inline void add_settings(SettingSink& sink, std::string_view prefix,
+                                                  SettingsTable const& table, void* object, void const* fallback,
+                                                  std::span<const FieldNotes> notes) {
+  using namespace std::string_view_literals;
+  std::array<void*, SettingsTable::most_fields> at;
+  table.locate(object, at.data());
+  for (std::size_t i = 0; i != table.count; ++i) {
+    SettingsField const& field = table.fields[i];
+    void const* field_fallback = beside(fallback, static_cast<std::byte*>(at[i]) - static_cast<std::byte*>(object));
+    if (field.type != nullptr) {
+      sink.add(prefix, field.name, notes, *field.type, field.count, at[i], field_fallback);
+    } else if (field.within != nullptr && !field.is_array) {
+      add_settings(sink, text<79>(prefix, field.name, "."sv), *field.within, at[i], field_fallback,
+                   field.within->notes);
+    } else if (field.within != nullptr) {
+      for (std::size_t n = 0; n != field.count; ++n)
+        add_settings(sink, text<79>(prefix, field.name, n, "."sv), *field.within,
+                     static_cast<std::byte*>(at[i]) + n * field.size,
+                     beside(field_fallback, static_cast<std::ptrdiff_t>(n * field.size)), field.within->notes);
     }
-  });
+  }
 }
 
 }  // namespace detail
 
 /// How many settings a configuration has, those of nested aggregates included.
 template <PlainAggregate Config>
-inline constexpr std::size_t setting_count = detail::count_settings<Config>();
+inline constexpr std::size_t setting_count = detail::count_settings(detail::settings_table<Config>);
 
 /// The settings of `object`: one for each field, in the order of declaration, with the field's name behind `prefix`. A
 /// nested aggregate's are called `queue.size`, those in an array of aggregates `queues0.size`. They refer to `object`,
@@ -166,7 +216,7 @@ template <PlainAggregate Config>
   static_assert(settings_with<typename decltype(detail::settings_fault<Config>())::type>);
   std::array<Setting, setting_count<Config>> settings;
   detail::SettingSink sink{settings.data()};
-  detail::add_settings(sink, prefix, object, &detail::default_of<Config>, notes);
+  detail::add_settings(sink, prefix, detail::settings_table<Config>, &object, &detail::default_of<Config>, notes);
   return settings;
 }
 

@@ -20,12 +20,11 @@ struct DeviceNodes {
 };
 
 /// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what the devices say of
-/// themselves. `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the hypervisor's. With a plan that has several NUMA nodes, the guest is told of them.
-/// `regions` are its RAM. Returns the address of the RSDP.
-[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_machine_tables(DeviceNodes devices, unsigned own_pins,
-                                                                  GuestMemory const& memory, AddressMap const& map,
-                                                                  std::span<const GuestRegion> regions,
-                                                                  Topology const& topology, PlacementPlan const* plan) {
+/// themselves. `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the hypervisor's. With a plan
+/// that has several NUMA nodes, the guest is told of them. `regions` are its RAM. Returns the address of the RSDP.
+[[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_machine_tables(
+    DeviceNodes devices, unsigned own_pins, GuestMemory const& memory, AddressMap const& map,
+    std::span<const GuestRegion> regions, Topology const& topology, PlacementPlan const* plan) {
   std::vector<acpi::Processor> processors(topology.vcpus);
   for (unsigned i = 0; i < topology.vcpus; ++i) processors[i].apic_id = topology.apic_id(i);
   acpi::Platform platform;
