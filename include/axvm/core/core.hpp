@@ -10,6 +10,7 @@
 #include <axvm/core/field.hpp>
 #include <axvm/core/fixed_string.hpp>
 #include <axvm/core/guest_memory.hpp>
+#include <axvm/core/inlined.hpp>
 #include <axvm/core/list.hpp>
 #include <axvm/core/lock.hpp>
 #include <axvm/core/log.hpp>
