@@ -7,9 +7,6 @@
 #include <optional>
 #include <vector>
 
-#include <boost/hana/tuple.hpp>
-#include <boost/hana/unpack.hpp>
-
 #include <axvm/boot/boot.hpp>
 #include <axvm/compose/compose.hpp>
 #include <axvm/core/core.hpp>
@@ -20,6 +17,7 @@
 #include <axvm/io/event_loop.hpp>
 #include <axvm/io/system_host.hpp>
 #include <axvm/machine/acpi_tables.hpp>
+#include <axvm/machine/device_places.hpp>
 #include <axvm/machine/device_windows.hpp>
 #include <axvm/machine/interrupt_lines.hpp>
 #include <axvm/machine/kept_loader.hpp>
@@ -76,12 +74,12 @@ class MachineBody {
       errors.push_back(supported.error());
     }
     for (std::size_t i = 0; i != places_.size(); ++i) {
-      Place const& place = places_[i];
+      DevicePlace const& place = places_[i];
       owners_[i] = {&loop_, place.lock};
       CellOperations const& device = *place.operations;
       device.configure(place.cell, place.config);
       if (device.open != nullptr) note(device.open(place.cell, host_));
-      if (!device.discards.empty() && wanted(place)) note(memory_.allow_discards(config_, device.discards));
+      if (!device.discards.empty() && place.wanted()) note(memory_.allow_discards(config_, device.discards));
     }
     if (!errors.empty()) return std::unexpected(combine(errors));
     log_(Severity::Info, detail::sentence({"guest memory: ", memory_.ram().describe()}));
@@ -112,8 +110,7 @@ class MachineBody {
             config_.kick_signal, [this](Processor<Vcpu>& processor) { run_vcpu(processor); },
             [this] { request_.store(Action::Fail); });
       loop_.stop();
-      for (Place const& place : places_)
-        if (place.operations->quiesce != nullptr) place.operations->quiesce(place.cell);
+      for (DevicePlace const& place : places_) place.quiesce();
       if (!ran) {
         become_failed();
         return std::unexpected(ran.error());
@@ -212,29 +209,6 @@ class MachineBody {
     return load_guest();
   }
 
-  /// A device of the machine for what is done with each in turn, so that it is compiled once and not for each.
-  struct Place {
-    void* cell = nullptr;
-    void const* config = nullptr;
-    CellOperations const* operations = nullptr;
-    LockReference lock;
-  };
-  using Places = std::array<Place, Composed::List::count>;
-
-  [[gnu::cold]] static Places places_of(BoardType& board, Config const& config) {
-    return board.with_cells([&config](auto&... cells) {
-      return boost::hana::unpack(config.devices,
-                                 [&](auto const&... configs) -> Places { return {place_of(cells, configs)...}; });
-    });
-  }
-  template <class Cell>
-  static Place place_of(Cell& cell, typename Cell::DeviceType::Config const& config) {
-    return {&cell, &config, &Cell::operations, LockReference::to(cell.lock())};
-  }
-  static bool wanted(Place const& place) {
-    return place.operations->wanted == nullptr || place.operations->wanted(place.cell);
-  }
-
   [[gnu::cold]] Result<> build_devices() {
     Result<> result;
     windows_.begin(*vm_, loop_);
@@ -245,7 +219,7 @@ class MachineBody {
   }
   [[gnu::cold]] void build_device(std::size_t index, Result<>& result) {
     DeviceContext context;
-    if (!wanted(places_[index]) || !connect_device(index, claims_of<Composed>(index), context, result)) return;
+    if (!places_[index].wanted() || !connect_device(index, claims_of<Composed>(index), context, result)) return;
     places_[index].operations->build(places_[index].cell, context);
     result = windows_.result();
   }
@@ -274,7 +248,7 @@ class MachineBody {
   /// What every device that is there says of itself to the guest, in the machine's order.
   [[gnu::cold]] void describe_devices(acpi::Aml& aml) {
     for (std::size_t i = 0; i != places_.size(); ++i)
-      if (auto* describe = places_[i].operations->describe_acpi; describe != nullptr && wanted(places_[i]))
+      if (auto* describe = places_[i].operations->describe_acpi; describe != nullptr && places_[i].wanted())
         describe(aml, Placement{claims_of<Composed>(i), instance_of<Composed>(i)});
   }
 
@@ -384,7 +358,7 @@ class MachineBody {
   std::array<typename DeviceWindows<H>::Owner, Composed::List::count> window_owners_{};
   std::optional<Vm> vm_;
   BoardType board_;
-  const Places places_;
+  const std::array<DevicePlace, Composed::List::count> places_;
   InterruptLines<BoardType> lines_;
   [[no_unique_address]] HandlerObjects<HandlerList> handlers_;
   std::unique_ptr<VcpuCounters[]> counters_;  ///< one for each vCPU, from the beginning to the end
