@@ -284,6 +284,25 @@ TEST_CASE("event loop: who ends a watch while holding the lock is not called bac
   CHECK(device.events().watch(signal.get(), Interest::Nothing, {}));  // ending what is not watched is no error
 }
 
+TEST_CASE("event loop: nor is who was called for the same watch before") {
+  OpenLoop loop;
+  Device device(loop);
+  Signal signal;
+  REQUIRE(device.events().watch(signal.get(), Interest::Readable, device.noting(1, [&] { signal.clear(); })));
+  loop.start();
+  signal.set();
+  REQUIRE(device.wait_for(1));
+  {
+    const Holding held(device.lock);
+    const unsigned asked = device.lock.asked();
+    signal.set();
+    REQUIRE(device.somebody_waits(asked));
+    CHECK(device.events().watch(signal.get(), Interest::Nothing, {}));
+  }
+  go_around(loop);
+  CHECK(device.seen() == std::vector{1});
+}
+
 TEST_CASE("event loop: a watch that was replaced never calls the old callback, though that was under way") {
   OpenLoop loop;
   Device device(loop);

@@ -48,8 +48,8 @@ struct BlockShape {
 /// A disk as a block device sees it. Owns what is open behind it; move-only.
 ///
 /// Every image carries requests out one at a time: perform(). One with a queue also takes several at once: start()
-/// them, submit() them together, and reap() what has ended, in any order, whenever descriptor() is readable. All calls
-/// come from the holder of one lock.
+/// them, submit() them together, and reap() what has ended, in any order, whenever descriptor() is readable. What takes
+/// no waiting need not go that way: at_once(). All calls come from the holder of one lock.
 class BlockImage {
  public:
   /// Of a request that is under way.
@@ -77,8 +77,7 @@ class BlockImage {
     void (*wait)(void* self);
     void (*cancel)(void* self);
     int (*descriptor)(void* self);
-    /// Whether the request was carried out here and now because that took no waiting; null: never.
-    bool (*at_once)(void* self, BlockRequest const& request) = nullptr;
+    bool (*at_once)(void* self, BlockRequest const& request) = nullptr;  ///< null: never
   };
 
   constexpr BlockImage() = default;
@@ -153,10 +152,14 @@ class BlockImage {
   [[nodiscard]] bool has_queue() const { return queue_ != nullptr; }
   /// Why there is no queue where one was asked for: an errno value; else 0.
   [[nodiscard]] int queue_error() const { return queue_error_; }
+  /// Carries a request out if that takes no waiting; whether it did. Else nothing has happened but that some of the
+  /// segments may be filled. Needs a queue.
+  [[nodiscard]] bool at_once(BlockRequest const& request) {
+    return queue_->at_once != nullptr && queue_->at_once(self_, request);
+  }
   /// Begins a request, at the latest with the next submit(): `pending`, or 0 or an errno value where it has been
   /// carried out here and now. Needs a queue.
   [[nodiscard]] int start(BlockRequest const& request) {
-    if (queue_->at_once != nullptr && queue_->at_once(self_, request)) return 0;
     return queue_->start(self_, request) ? pending : perform(request);
   }
   /// Hands over what was started since the last time, all at once. Needs a queue.

@@ -2,11 +2,14 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 
 #include <axvm/core/list.hpp>
@@ -118,6 +121,11 @@ class EventLoop {
 
     [[nodiscard]] bool is_timer() const { return descriptor < 0; }
   };
+  /// A request as it was when the table had changed so many times, to look into the table only when it has changed.
+  struct Known {
+    Request request;
+    std::uint64_t changes = 0;
+  };
   static constexpr std::uint64_t wake_id = 0, timer_id = 1;
   static constexpr int batch = 16;  ///< callbacks before the loop looks at everything else
 
@@ -195,7 +203,8 @@ class EventLoop {
       }
       if (stopping_.load(std::memory_order_relaxed)) return;
       served_ = taken_ = 0;
-      const int count = ::epoll_wait(poll_.get(), events_, batch, -1);
+      // Not epoll_wait(), at which a thread could be cancelled: that has its price.
+      const long count = ::syscall(SYS_epoll_pwait, poll_.get(), events_, batch, -1, nullptr, std::size_t{0});
       if (count > 0) taken_ = static_cast<std::size_t>(count);
     }
   }
@@ -212,20 +221,21 @@ class EventLoop {
   }
 
   void call_source(std::uint64_t id) {
-    Request source;
-    std::uint64_t changes = 0;
-    if (!copy(id, source, changes)) return;
-    const Holding holding(source.owner->lock);
+    Known& source = known_[id % batch];
+    if (!is_current(source, id) && !look_up(source, id)) return;
+    const Holding holding(source.request.owner->lock);
     // The device may have changed its mind while this thread waited for its lock. Mostly nothing has changed at all.
-    if (changes == changes_.load(std::memory_order_acquire) || copy(id, source, changes)) source.callback();
+    if (is_current(source, id) || look_up(source, id)) source.request.callback();
   }
 
+  [[nodiscard]] bool is_current(Known const& source, std::uint64_t id) const {
+    return source.request.id == id && source.changes == changes_.load(std::memory_order_acquire);
+  }
   /// Copies the request with the number, and how often the table has changed; false when it was withdrawn or replaced.
-  bool copy(std::uint64_t id, Request& into, std::uint64_t& changes) {
+  [[nodiscard]] bool look_up(Known& into, std::uint64_t id) {
     const Holding holding(mutex_);
-    changes = changes_.load(std::memory_order_relaxed);
     Request const* const found = requests_.find([&](Request const& request) { return request.id == id; });
-    if (found != nullptr) into = *found;
+    if (found != nullptr) into = {*found, changes_.load(std::memory_order_relaxed)};
     return found != nullptr;
   }
 
@@ -264,7 +274,8 @@ class EventLoop {
   List<Request> requests_;
   std::uint64_t next_id_ = 2;
   std::atomic<std::uint64_t> changes_{0};  ///< of the table
-  epoll_event events_[batch];              ///< what epoll told of last; of the thread alone, from start to start
+  Known known_[batch];                     ///< of the thread alone, from start to start, as the next three
+  epoll_event events_[batch];              ///< what epoll told of last
   std::size_t served_ = 0, taken_ = 0;     ///< how many of them were served, and how many there are
   std::atomic<bool> stopping_{false};
   Thread thread_;

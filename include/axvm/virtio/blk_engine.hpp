@@ -65,14 +65,22 @@ class BlkEngine {
 
   // These four take one request each; there must be room. What it refers to is copied, but for the memory it moves.
 
-  /// Moves the data, which fit the disk from `offset` bytes on.
+  /// Moves the data, which fit the disk from `offset` bytes on. A read that takes no waiting is answered at once and
+  /// has no place among those that are under way.
   template <Transport T>
   void transfer(T& transport, BlkReply const& reply, BlockOperation operation, std::uint64_t offset,
                 std::span<const Segment> data) {
+    const std::uint64_t size = size_of(data);
+    if (operation == BlockOperation::Read && asynchronous_ &&
+        image_.at_once({.operation = operation, .offset = offset, .segments = data})) {
+      counters_.bytes_read.add(size);
+      touch(reply.queue);
+      return answer(transport.queue(reply.queue), reply, BlkRequestStatus::OK, size);
+    }
     const std::uint32_t index = slots_.take(data);
     BlkSlot& slot = slots_[index];
     slot.reply = reply;
-    slot.size = size_of(data);
+    slot.size = size;
     slot.request = {.operation = operation, .token = index, .offset = offset, .segments = slot.data};
     begin(transport, index);
   }

@@ -46,14 +46,18 @@ class Chain {
     if (buffer.len == 0) return RingFault::ZeroLength;
     if (!writable && writable_size_ != 0) return RingFault::WrongDirection;
     if (readable_size_ + writable_size_ + buffer.len > 0xffff'ffff) return RingFault::TooManyBytes;
-    if (RingFault fault = append_parts(memory, buffer.addr, buffer.len); fault != RingFault::None) return fault;
+    if (std::byte* const whole = memory.at(buffer.addr, buffer.len); whole != nullptr && count_ != room_.size())
+      room_[count_++] = {whole, buffer.len};
+    else if (RingFault fault = append_parts(memory, buffer.addr, buffer.len); fault != RingFault::None) return fault;
     (writable ? writable_size_ : readable_size_) += buffer.len;
     if (!writable) readable_ = count_;
     return RingFault::None;
   }
 
  private:
-  RingFault append_parts(GuestMemory const& memory, GuestAddress address, std::uint64_t length) {
+  /// A buffer that runs over a seam of memory, or that there is no room or no memory for.
+  [[gnu::noinline, gnu::cold]] RingFault append_parts(GuestMemory const& memory, GuestAddress address,
+                                                      std::uint64_t length) {
     while (length != 0) {
       const Bytes part = memory.part_at(address, length);
       if (part.empty()) return RingFault::BufferOutsideMemory;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include <axvm/core/guest_memory.hpp>
 #include <axvm/virtio/bits.hpp>
@@ -60,6 +62,7 @@ class Queue {
     waiting_ = unpublished_ = 0;
     in_flight_ = {};
     returned_ = {};
+    returned_words_ = 0;
   }
 
   /// Whether chains can be taken.
@@ -122,6 +125,7 @@ class Queue {
     store_relaxed(element + offsetof(UsedElement, id), std::uint32_t{head});
     store_relaxed(element + offsetof(UsedElement, len), written);
     returned_[head / 64] |= bit(head);
+    returned_words_ |= static_cast<std::uint16_t>(1u << head / 64);
     ++unpublished_;
   }
 
@@ -136,7 +140,8 @@ class Queue {
     state_->used_index = new_index;
     unpublished_ = 0;
     // Before the driver can see them: from then on it may use the heads again.
-    for (std::size_t i = 0; i <= (state_->size - 1) / 64; ++i) {
+    for (unsigned left = std::exchange(returned_words_, std::uint16_t{0}); left != 0; left &= left - 1) {
+      const auto i = static_cast<unsigned>(std::countr_zero(left));
       in_flight_[i] &= ~returned_[i];
       returned_[i] = 0;
     }
@@ -171,14 +176,15 @@ class Queue {
   }
 
   /// Follows a chain, through at most one indirect table, which may only be its end (2.7.5.3.2).
-  [[nodiscard]] RingFault collect(Chain& chain, std::uint16_t head) const {
-    if (head >= state_->size) return RingFault::HeadOutOfRange;
+  [[nodiscard, gnu::always_inline]] RingFault collect(Chain& chain, std::uint16_t head) const {
+    const std::uint32_t size = state_->size;
+    if (head >= size) return RingFault::HeadOutOfRange;
     if ((in_flight_[head / 64] & bit(head)) != 0) return RingFault::HeadInFlight;
     chain.start(head);
-    Table table{descriptors_, state_->size};
+    Table table{descriptors_, size};
     bool in_indirect_table = false;
     std::uint32_t index = head;
-    for (std::uint32_t buffers = 0; buffers < state_->size;) {
+    for (std::uint32_t buffers = 0; buffers < size;) {
       if (index >= table.size) return RingFault::NextOutOfRange;
       Descriptor descriptor = read_once(table.first + sizeof(Descriptor) * index);
       if ((descriptor.flags & Descriptor::INDIRECT) != 0) {
@@ -241,10 +247,11 @@ class Queue {
   bool indirect_ = false;
   bool event_idx_ = false;
   RingFault fault_ = RingFault::None;
-  std::uint16_t waiting_ = 0;      // entries of this round that are not taken yet
-  std::uint16_t unpublished_ = 0;  // elements pushed since the last publish()
-  HeadSet in_flight_{};            // heads taken and not yet shown as used
-  HeadSet returned_{};             // of those, the ones pushed
+  std::uint16_t waiting_ = 0;         // entries of this round that are not taken yet
+  std::uint16_t unpublished_ = 0;     // elements pushed since the last publish()
+  HeadSet in_flight_{};               // heads taken and not yet shown as used
+  HeadSet returned_{};                // of those, the ones pushed
+  std::uint16_t returned_words_ = 0;  // which words of that set are not empty, one bit each
 };
 
 }  // namespace axvm::inline v1::virtio

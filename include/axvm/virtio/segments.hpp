@@ -17,10 +17,9 @@ constexpr std::uint64_t size_of(std::span<const Segment> segments) {
   return sum;
 }
 
-/// Copies bytes out of the segments, which are seen as one stretch, from `offset` on. False, and `into` unchanged, when
-/// they do not hold so many. What was copied is the value from then on: the guest may change its memory, the copy
-/// stays.
-[[nodiscard]] inline bool gather(std::span<const Segment> segments, std::uint64_t offset, Bytes into) {
+/// What gather() does where the bytes do not all lie in the first segment.
+[[nodiscard, gnu::noinline]] inline bool gather_from_several(std::span<const Segment> segments, std::uint64_t offset,
+                                                             Bytes into) {
   if (!range_fits(offset, into.size(), size_of(segments))) return false;
   std::size_t done = 0;
   for (Segment const& segment : segments) {
@@ -35,6 +34,16 @@ constexpr std::uint64_t size_of(std::span<const Segment> segments) {
     done += count;
     offset = 0;
   }
+  return true;
+}
+
+/// Copies bytes out of the segments, which are seen as one stretch, from `offset` on. False, and `into` unchanged, when
+/// they do not hold so many. What was copied is the value from then on: the guest may change its memory, the copy
+/// stays.
+[[nodiscard]] inline bool gather(std::span<const Segment> segments, std::uint64_t offset, Bytes into) {
+  if (!segments.empty() && range_fits(offset, into.size(), segments.front().size))
+    std::memcpy(into.data(), segments.front().data + offset, into.size());
+  else if (!gather_from_several(segments, offset, into)) return false;
   // Keeps the compiler from reading guest memory a second time in place of the copy.
   __atomic_signal_fence(__ATOMIC_SEQ_CST);
   return true;
