@@ -1,23 +1,22 @@
 // libFuzzer target: a disk driven through its registers by a guest that writes anything anywhere. The oracle: the image
 // is only ever asked for whole sectors within it and for guest RAM, a read-only one is never written, nothing is asked
 // of it while a reset or the end of the device has called everything off, a notification answers at most as many
-// requests as the queue holds, each answered head was offered and is answered once with a length within its writable
-// buffers, and nothing but those buffers and the used ring changes. (The last two are not asked where buffers lie over
-// what the device reads, because then the guest changes its own requests.) The page of registers that the guest reads
-// by itself is at all times what the device would answer. The disk carries requests out one by one, or has a queue that
-// ends them in the order that the input says.
+// requests as the queue holds, none is forgotten when the image has nothing under way, and what Rings and check_page()
+// ask: each head is answered once, nothing but buffers and used rings changes, the page of registers is what the device
+// would answer.
+// The disk carries requests out one by one, or has a queue that ends them in the order that the input says.
 //
 // An input: 8 bytes {bit 0 read-only, bit 1 EVENT_IDX, bit 2 INDIRECT_DESC, bit 3 FLUSH, bit 4 a queue, bit 5 one that
 // moves a part of each request only, bit 6 acknowledgements of used buffers are swallowed, bit 7 and nevertheless
-// InterruptStatus is exact (u8), log2 of the size (u8),
-// addresses of driver and device area (u16 each), length n of what follows (u16)}, n bytes of guest memory from 0 on,
-// where the descriptors are, then records of 8 bytes {what (u8), width (u8), where (u16), value (u32)}.
+// InterruptStatus is exact (u8), log2 of the size and in the upper two bits one less than how many queues (u8),
+// addresses of driver and device area of the first one (u16 each; those of each further one are 1 KiB behind), length n
+// of what follows (u16)}, n bytes of guest memory from 0 on, where its descriptors are, then records of 8 bytes {what
+// (u8), width (u8), where (u16), value (u32)}.
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <utility>
 
-#include "virtio_oracle.hpp"
+#include "virtio_rings.hpp"
 
 namespace {
 
@@ -87,6 +86,8 @@ struct Disk {
     if (which % 16 == 15) completion = {.token = request.token, .error = BlockImage::perform_now};
     ended.push_back(completion);
   }
+
+  [[nodiscard]] bool is_idle() const { return begun.empty() && submitted.empty() && ended.empty(); }
 
   static Disk& of(void* self) { return *static_cast<Disk*>(self); }
   static const BlockImage::Operations operations;
@@ -158,11 +159,11 @@ constexpr Events::Operations Loop::operations{
     [](void*) { return std::uint64_t{1}; }};
 
 struct Target {
-  Target(bool read_only, bool has_queue, bool in_parts, bool swallows, bool exact)
+  Target(unsigned queues, bool read_only, bool has_queue, bool in_parts, bool swallows, bool exact)
       : disk{ram, read_only, in_parts},
         resources{BlockImage(&disk, &Disk::operations, Disk::size, read_only,
                              {.can_discard = true, .can_write_zeroes = true}, has_queue ? &Disk::queue : nullptr)},
-        config{.path = "fuzz.img", .queues = 1, .exact_interrupt_status = exact} {
+        config{.path = "fuzz.img", .queues = queues, .exact_interrupt_status = exact} {
     context.memory = ram.memory;
     page.connect(context, swallows);
     if (resources.image.has_queue()) context.events = loop.events();
@@ -173,10 +174,9 @@ struct Target {
     if (device) checked([&] { device->quiesce(); });
     const bool stuck = device && is_stuck();
     device.reset();
-    require(!trusted || stuck || under_way.empty());
-    under_way.clear();
-    trusted = true;
-    require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
+    require(!rings.trusted() || stuck || rings.idle());
+    rings.start_anew();
+    require(disk.is_idle());
     page.clear();
     device = std::make_unique<VirtioBlk>(config, resources, context);
   }
@@ -187,90 +187,33 @@ struct Target {
     MmioAccess const access{offset, width, value};
     checked([&] { device->write(access); });
     if (device->state.transport.status != 0) return;
-    require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
-    under_way.clear();
-    trusted = true;
+    require(disk.is_idle());
+    rings.start_anew();
   }
   void out(MmioRegister which, std::uint32_t value) { out(static_cast<std::uint64_t>(which), 4, value); }
 
   /// Does something with the device and holds what it did to guest memory against the rings as they were.
   template <class Action>
   void checked(Action&& action) {
-    std::vector<std::byte> before = ram.bytes();
-    virtio::QueueState const queue = device->state.transport.queues[0];
+    const std::vector<std::byte> before = ram.bytes();
+    const auto queues = device->state.transport.queues;
     action();
     check_page();
-    virtio::QueueState const& now = device->state.transport.queues[0];
-    // What was under way may have ended. In a queue that was taken away it has: the oracle starts anew with it.
-    const std::map<std::uint32_t, Taken> held = under_way;
-    if (queue.ready && !now.ready) require(disk.begun.empty() && disk.submitted.empty() && disk.ended.empty());
-    if (!queue.ready || !now.ready) under_way.clear();
-    std::vector<std::byte> after = ram.bytes();
-    if (!queue.ready) return require(before == after);
-    if (!trusted) return;
-
-    virtio::RingLayout layout{queue.size};
-    ByteSet allowed, sensitive, written;
-    allowed.add(queue.device_area, layout.device_area());
-    sensitive.add(queue.device_area, layout.device_area());
-    sensitive.add(queue.descriptor_area, layout.descriptor_area());
-    sensitive.add(queue.driver_area, layout.driver_area());
-    std::map<std::uint32_t, Taken> offered = held;
-    for (auto const& [head, taken] : held) {
-      allowed.add(taken.writable);
-      written.add(taken.writable);
-      sensitive.add(taken.readable);
-    }
-    auto index = get<std::uint16_t>(before, queue.driver_area + 2);
-    const auto taken = static_cast<std::uint16_t>(now.next_available - queue.next_available);
-    std::uint16_t count = 0;
-    for (std::uint16_t i = queue.next_available; now.ready && i != index && count < queue.size; ++i, ++count) {
-      auto head = get<std::uint16_t>(before, queue.driver_area + 4 + 2u * (i % queue.size));
-      auto chain = walk(before, queue, true, head);
-      if (!chain) break;
-      if (chain->read_by_device.overlaps(chain->writable)) {
-        trusted = false;
-        return;
-      }
-      written.add(chain->writable);
-      allowed.add(chain->writable);
-      sensitive.add(chain->read_by_device);
-      if (count < taken) offered[head] = {chain->writable, chain->read_by_device, chain->writable_size};
-    }
-    if (written.overlaps(sensitive)) {
-      trusted = false;
-      return;
-    }
-    allowed.only_these_changed(before, after);
-    if (!now.ready) return;
-    require(taken <= count);
-    const auto answered = static_cast<std::uint16_t>(now.used_index - queue.used_index);
-    require(answered <= queue.size);
-    for (std::uint16_t i = 0; i < answered; ++i) {
-      std::uint64_t slot = static_cast<std::uint16_t>(queue.used_index + i) % queue.size;
-      auto element = get<virtio::UsedElement>(after, queue.device_area + 4 + 8 * slot);
-      auto found = offered.find(element.id);
-      require(found != offered.end() && element.len <= found->second.writable_size);
-      offered.erase(found);
-    }
-    under_way = std::move(offered);
-    require(resources.image.has_queue() || is_stuck() || under_way.empty());
+    auto const& now = device->state.transport.queues;
+    // In a queue that is taken away nothing is left, and so in none.
+    for (std::size_t q = 0; q < queues.size(); ++q) require(!queues[q].ready || now[q].ready || disk.is_idle());
+    rings.check(before, queues, ram.bytes(), now);
+    require(!disk.is_idle() || !rings.trusted() || is_stuck() || rings.idle());
   }
   [[nodiscard]] bool is_stuck() const {
     return (device->state.transport.status & (virtio::status::DEVICE_NEEDS_RESET | virtio::status::FAILED)) != 0;
   }
 
-  struct Taken {
-    ByteSet writable, readable;
-    std::uint64_t writable_size;
-  };
-
   Ram ram;
   Loop loop;
   Disk disk;
   VirtioBlk::Resources resources;
-  std::map<std::uint32_t, Taken> under_way;  ///< heads that were taken and not answered
-  bool trusted = true;                       ///< no request has changed what the device reads since the last reset
+  Rings<virtio::BlkCore::max_queues> rings;
   DeviceContext context;
   GuestsPage page{false};  ///< nothing changes the size of the disk
   VirtioBlk::Config config;
@@ -282,7 +225,8 @@ struct Target {
 extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size) {
   ConstBytes input = std::as_bytes(std::span(data, size));
   if (size < 8) return 0;
-  auto target = std::make_unique<Target>((data[0] & 1) != 0, (data[0] & 16) != 0, (data[0] & 32) != 0,
+  const unsigned queues = data[1] / 64 + 1u;
+  auto target = std::make_unique<Target>(queues, (data[0] & 1) != 0, (data[0] & 16) != 0, (data[0] & 32) != 0,
                                          (data[0] & 64) != 0, (data[0] & 128) != 0);
   std::size_t length = *load<std::uint16_t>(input, 6);
   ConstBytes rest = input.subspan(8);
@@ -303,12 +247,14 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
     target->out(MmioRegister::DriverFeaturesSel, 0);
     target->out(MmioRegister::DriverFeatures, features);
     target->out(MmioRegister::Status, 0xb);
-    target->out(MmioRegister::QueueSel, 0);
-    target->out(MmioRegister::QueueNum, 1u << data[1] % 6);
-    target->out(MmioRegister::QueueDescLow, 0);
-    target->out(MmioRegister::QueueDriverLow, *load<std::uint16_t>(input, 2));
-    target->out(MmioRegister::QueueDeviceLow, *load<std::uint16_t>(input, 4));
-    target->out(MmioRegister::QueueReady, 1);
+    for (std::uint32_t q = 0; q < queues; ++q) {
+      target->out(MmioRegister::QueueSel, q);
+      target->out(MmioRegister::QueueNum, 1u << data[1] % 64 % 6);
+      target->out(MmioRegister::QueueDescLow, 0x400 * q);
+      target->out(MmioRegister::QueueDriverLow, *load<std::uint16_t>(input, 2) + 0x400 * q);
+      target->out(MmioRegister::QueueDeviceLow, *load<std::uint16_t>(input, 4) + 0x400 * q);
+      target->out(MmioRegister::QueueReady, 1);
+    }
     target->out(MmioRegister::Status, 0xf);
   };
   start();
@@ -328,7 +274,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
         if (value >> 17 != 0 && target->loop.readable.call != nullptr) target->checked(target->loop.readable);
         if (value >> 18 != 0 && target->loop.timer.call != nullptr)
           target->checked(std::exchange(target->loop.timer, {}));
-        if (value >> 16 == 0) target->out(MmioRegister::QueueNotify, 0);
+        if (value >> 16 == 0) target->out(MmioRegister::QueueNotify, where % queues);
         break;
       case 2: target->out(where % 0x80 * 4, 4, value); break;
       case 3: target->out(where % 0x200, width, value); break;
@@ -342,7 +288,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
       case 6: {  // the machine is saved, and goes on in another process
         target->checked([&] { target->device->quiesce(); });
         VirtioBlk::State saved = target->device->state;
-        if (where != 0) saved.transport.queues[0].next_available = static_cast<std::uint16_t>(value);
+        if (where != 0) saved.transport.queues[where % queues].next_available = static_cast<std::uint16_t>(value);
         target->build();
         target->device->state = saved;
         target->device->restored();

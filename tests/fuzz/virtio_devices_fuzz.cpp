@@ -12,6 +12,7 @@
 // the driver does not make the queue ready), length n of what follows (u16)}, n bytes of guest memory from 0 on, then
 // records of 8 bytes {what (u8), width (u8), where (u16), value (u32)}.
 #include "virtio_hosts.hpp"
+#include "virtio_rings.hpp"
 
 namespace {
 
@@ -19,14 +20,15 @@ using namespace axvm;
 using namespace oracle;
 using virtio::MmioRegister;
 
+/// What a device's state has of its transport.
+template <class State>
+auto& transport_of(State& state) {
+  if constexpr (requires { state.transport; }) return state.transport;
+  else return state;
+}
+
 template <class Device>
 struct Target {
-  struct Taken {
-    ByteSet writable, readable;
-    std::uint64_t writable_size;
-  };
-  using Heads = std::map<std::uint32_t, Taken>;
-
   explicit Target(bool swallows, bool exact) : far(ram) {
     config = far.config();
     config.exact_interrupt_status = exact;
@@ -45,25 +47,19 @@ struct Target {
     device.reset();
     far.gone();
     loop.forget();
-    under_way = {};
-    trusted = true;
+    rings.start_anew();
     page.clear();
     device = far.make(config, context);
   }
 
-  [[nodiscard]] auto& transport() {
-    if constexpr (requires { device->state.transport; }) return device->state.transport;
-    else return device->state;
-  }
+  [[nodiscard]] auto& transport() { return transport_of(device->state); }
 
   void check_page() { page.check(*device, 0x140); }
 
   void out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     MmioAccess const access{offset, width, value};
     checked([&] { device->write(access); });
-    if (transport().status != 0) return;
-    under_way = {};
-    trusted = true;
+    if (transport().status == 0) rings.start_anew();
   }
   void out(MmioRegister which, std::uint32_t value) { out(static_cast<std::uint64_t>(which), 4, value); }
 
@@ -74,88 +70,14 @@ struct Target {
     const auto queues = transport().queues;
     action();
     check_page();
-    const std::vector<std::byte> after = ram.bytes();
-    auto const& now = transport().queues;
-    // A queue that was taken away starts anew, and so does the oracle with it.
-    for (std::size_t q = 0; q < queues.size(); ++q)
-      if (!queues[q].ready || !now[q].ready) under_way[q].clear();
-    if (!trusted) return;
-    ByteSet allowed, sensitive, buffers;
-    for (virtio::QueueState const& queue : queues) {
-      if (!queue.ready) continue;
-      const virtio::RingLayout layout{queue.size};
-      ByteSet rings;
-      rings.add(queue.device_area, layout.device_area());
-      allowed.add(rings);
-      rings.add(queue.descriptor_area, layout.descriptor_area());
-      rings.add(queue.driver_area, layout.driver_area());
-      if (rings.overlaps(sensitive)) return distrust();  // two queues that share something
-      sensitive.add(rings);
-    }
-    std::array<Heads, 3> offered = under_way;
-    std::array<std::uint16_t, 3> counts{};
-    for (std::size_t q = 0; q < queues.size(); ++q) {
-      for (auto const& [head, taken] : under_way[q]) {
-        buffers.add(taken.writable);
-        sensitive.add(taken.readable);
-      }
-      if (queues[q].ready) counts[q] = offer(before, queues[q], now[q], offered[q], buffers, sensitive);
-      if (!trusted) return;
-    }
-    if (buffers.overlaps(sensitive)) return distrust();
-    allowed.add(buffers);
-    allowed.only_these_changed(before, after);
-    for (std::size_t q = 0; q < queues.size(); ++q)
-      if (queues[q].ready && now[q].ready) answer(after, queues[q], now[q], offered[q], counts[q]);
-    for (std::size_t q = 0; q < queues.size(); ++q)
-      if (queues[q].ready && now[q].ready) under_way[q] = std::move(offered[q]);
-  }
-
-  void distrust() { trusted = false; }
-
-  /// How many chains the ring offers from the first entry on that was not taken before; those that were are noted.
-  std::uint16_t offer(std::vector<std::byte> const& before, virtio::QueueState const& queue,
-                      virtio::QueueState const& now, Heads& offered, ByteSet& buffers, ByteSet& sensitive) {
-    const auto index = get<std::uint16_t>(before, queue.driver_area + 2);
-    const auto taken = static_cast<std::uint16_t>(now.next_available - queue.next_available);
-    std::uint16_t count = 0;
-    for (std::uint16_t i = queue.next_available; now.ready && i != index && count < queue.size; ++i, ++count) {
-      const auto head = get<std::uint16_t>(before, queue.driver_area + 4 + 2u * (i % queue.size));
-      const auto chain = walk(before, queue, true, head);
-      if (!chain) break;
-      if (chain->read_by_device.overlaps(chain->writable)) {
-        distrust();
-        break;
-      }
-      buffers.add(chain->writable);
-      sensitive.add(chain->read_by_device);
-      if (count < taken) offered[head] = {chain->writable, chain->read_by_device, chain->writable_size};
-    }
-    return count;
-  }
-
-  void answer(std::vector<std::byte> const& after, virtio::QueueState const& queue, virtio::QueueState const& now,
-              Heads& offered, std::uint16_t count) {
-    require(static_cast<std::uint16_t>(now.next_available - queue.next_available) <= count);
-    const auto answered = static_cast<std::uint16_t>(now.used_index - queue.used_index);
-    require(answered <= queue.size);
-    for (std::uint16_t i = 0; i < answered; ++i) {
-      const std::uint64_t slot = static_cast<std::uint16_t>(queue.used_index + i) % queue.size;
-      const auto element = get<virtio::UsedElement>(after, queue.device_area + 4 + 8 * slot);
-      const auto found = offered.find(element.id);
-      require(found != offered.end() && element.len <= found->second.writable_size);
-      offered.erase(found);
-    }
+    rings.check(before, queues, ram.bytes(), transport().queues);
   }
 
   /// The machine is saved, and goes on in another process.
   void restore(std::uint16_t where, std::uint16_t value) {
     auto saved = std::make_unique<typename Device::State>(device->state);
     if (where != 0) {
-      auto& queues = [&]() -> auto& {
-        if constexpr (requires { saved->transport; }) return saved->transport.queues;
-        else return saved->queues;
-      }();
+      auto& queues = transport_of(*saved).queues;
       queues[where % queues.size()].next_available = value;
     }
     build();
@@ -169,8 +91,9 @@ struct Target {
   Ram ram;
   Loop loop;
   Far<Device> far;
-  std::array<Heads, 3> under_way;  ///< heads that were taken and not answered, of each queue
-  bool trusted = true;             ///< no request has changed what the device reads since the last reset
+  Rings<std::tuple_size_v<
+      decltype(std::remove_cvref_t<decltype(transport_of(std::declval<typename Device::State&>()))>::queues)>>
+      rings;
   DeviceContext context;
   GuestsPage page{true};
   typename Device::Config config;
