@@ -176,7 +176,7 @@ class Queue {
   }
 
   /// Follows a chain, through at most one indirect table, which may only be its end (2.7.5.3.2).
-  [[nodiscard, gnu::always_inline]] RingFault collect(Chain& chain, std::uint16_t head) const {
+  [[nodiscard]] RingFault collect(Chain& chain, std::uint16_t head) const {
     const std::uint32_t size = state_->size;
     if (head >= size) return RingFault::HeadOutOfRange;
     if ((in_flight_[head / 64] & bit(head)) != 0) return RingFault::HeadInFlight;
