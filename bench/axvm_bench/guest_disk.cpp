@@ -6,13 +6,15 @@
 // Before each part it says so and waits for a byte on the console, afterwards it writes what it took: so whoever
 // measures has exact bounds. From the kernel's command line:
 //   AXVM_PARTS=PART,PART   NAME:DEPTH:COUNT reads at random of /dev/NAME, NAME:0:COUNT so many reads in sequence,
-//                          "empty" nothing, for what being measured costs itself
+//                          either with :SCHEDULER for the I/O scheduler of that name from then on; "empty" nothing,
+//                          for what being measured costs itself
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -48,6 +50,11 @@ void load_modules() {
     if (file < 0 || syscall(SYS_finit_module, file, parameters.c_str(), 0) != 0) fail("load " + name);
     close(file);
   }
+}
+
+void set_scheduler(std::string const& disk, std::string const& scheduler) {
+  std::ofstream file("/sys/block/" + disk + "/queue/scheduler");
+  if (!(file << scheduler << std::flush)) fail("set the scheduler of " + disk + " to " + scheduler);
 }
 
 /// A disk, once it is there: modules find their devices in their own time.
@@ -147,8 +154,10 @@ std::uint64_t measured(std::string const& part) {
   }
   unsigned depth = 0;
   unsigned long long count = 0;
-  if (std::sscanf(part.c_str() + colon, ":%u:%llu", &depth, &count) != 2) fail("AXVM_PARTS");
+  char scheduler[32] = "";
+  if (std::sscanf(part.c_str() + colon, ":%u:%llu:%31s", &depth, &count, scheduler) < 2) fail("AXVM_PARTS");
   Disk disk(part.substr(0, colon));
+  if (*scheduler != 0) set_scheduler(part.substr(0, colon), scheduler);
   wait_for_a_byte();
   const std::uint64_t begin = now();
   depth == 0 ? disk.read_in_sequence(count) : disk.read_at_random(depth, count);
@@ -160,6 +169,8 @@ std::uint64_t measured(std::string const& part) {
 int main() {
   prepare_console();
   mount("dev", "/dev", "devtmpfs", 0, nullptr);  // it may be there already
+  mkdir("/sys", 0755);
+  mount("sys", "/sys", "sysfs", 0, nullptr);
   load_modules();
   std::istringstream parts(std::getenv("AXVM_PARTS") != nullptr ? std::getenv("AXVM_PARTS") : "");
   for (std::string part; std::getline(parts, part, ',');)

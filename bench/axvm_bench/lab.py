@@ -84,6 +84,16 @@ class Lab:
         self._shell("build_preset gcc xv2_vmm kvm_can_boot_linux")
         return str(ROOT / "build/gcc/examples/xv2_vmm/xv2_vmm")
 
+    def is_emulated(self):
+        """Whether monitors will run in the lab, for what is not the same there as on a machine."""
+        if self.where:
+            return self.where == ["--lab"]
+        probe = os.environ.get("AXVM_KVM_PROBE", str(ROOT / "build/gcc/tests/lab/kvm_can_boot_linux"))
+        try:
+            return subprocess.run([probe], stdout=subprocess.DEVNULL, timeout=20).returncode != 0
+        except (OSError, subprocess.TimeoutExpired):
+            return True
+
     def kernel(self):
         """Debian's cloud kernel: a bzImage."""
         return self._shell("fetch_kernel cloud").splitlines()[0]

@@ -1,5 +1,5 @@
 """Reads of a disk: requests a second with one and with many under way, MB a second in sequence, and what a request costs
-in exits and in processor time. xv2_vmm beside QEMU's microvm with its fastest options, by two of its ways to read, on
+in exits and in processor time. xv2_vmm beside QEMU's microvm with its fastest options, by three of its ways to read, on
 the same image, interleaved, in one run, medians of several; then each once in the lab whose clock counts instructions.
 
 Beside it stands the floor: what the guest's kernel takes for a request of a disk that does nothing (null_blk), and what
@@ -13,8 +13,13 @@ from axvm_bench.lab import Lab, add_flags, medians_of
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
-OURS, PEERS, FLOOR = "xv2_vmm", {"QEMU, io_uring": "io_uring", "QEMU, threads": "threads"}, "floor"
+OURS, FLOOR = "xv2_vmm", "floor"
+# How it reads, and whether by a thread of its own. Others were no better than the best of these at any depth: aio=native,
+# and io_uring or threads whose thread polls before it sleeps.
+PEERS = {"QEMU, io_uring": ("io_uring", True), "QEMU, threads": ("threads", True), "QEMU, main loop": ("io_uring", False)}
 SEQUENCE = 0  # as a depth
+NO_SCHEDULER = ("none",)  # in a part
+SCHEDULERS = {(): "mq-deadline", NO_SCHEDULER: "none"}
 BLOCK, LARGE = 4096, 256 * 1024
 GOALS = {1: 25_000, 16: 10_000}  # instructions a request, or twice the floor
 USER_EXITS = ["io_exits", "mmio_exits"]
@@ -33,16 +38,18 @@ def parse(argv):
 
 
 def parts_of(arguments, depth, sequence):
-    """What the guest does: (disk, depth) and how many requests. The first of them warms everything up."""
+    """What the guest does: (disk, depth) and how many requests, and where sequences are not asked for once more without
+    the guest's I/O scheduler, (disk, depth, "none"). The first of them warms everything up."""
     few, many = arguments.requests, 2 * arguments.requests
     parts = {("vda", 1): few, ("vda", depth): many, ("nullb0", 1): few, ("nullb0", depth): many}
     if sequence:
-        parts["vda", SEQUENCE] = max(few // 20, 8)
-    return parts
+        return parts | {("vda", SEQUENCE): max(few // 20, 8)}
+    return parts | {(*part, *NO_SCHEDULER): count for part, count in parts.items()}
 
 
 def name_of(part, count):
-    return f"{part[0]}:{part[1]}:{count}"
+    disk, depth, *scheduler = part
+    return ":".join([disk, str(depth), str(count), *scheduler])
 
 
 def starts_of(lab, parts):
@@ -55,10 +62,11 @@ def starts_of(lab, parts):
     names = ["vda:1:200", "empty", *(name_of(part, count) for part, count in parts.items())]
     what = {"memory": "256M", "append": f"quiet cryptomgr.notests AXVM_PARTS={','.join(names)}"}
     starts = {OURS: monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--disk", "@IMAGE@"])}
-    for who, engine in PEERS.items():
-        drive = f"file=@IMAGE@,if=none,id=disk,format=raw,aio={engine}"
-        more = ["-global", "virtio-mmio.force-legacy=off", "-object", "iothread,id=thread", "-drive", drive,
-                "-device", "virtio-blk-device,drive=disk,iothread=thread"]  # fmt: skip
+    # On one processor polling keeps the guest waiting; where there are several it is what comes first.
+    thread = "iothread,id=thread" + (",poll-max-ns=0" if lab.is_emulated() else "")
+    for who, (engine, own_thread) in PEERS.items():
+        more = ["-global", "virtio-mmio.force-legacy=off", "-drive", f"file=@IMAGE@,if=none,id=disk,format=raw,aio={engine}"]
+        more += ["-object", thread, "-device", "virtio-blk-device,drive=disk,iothread=thread"] if own_thread else ["-device", "virtio-blk-device,drive=disk"]
         starts[who] = monitors.qemu_microvm(kernel, initrd, **what, more=more)
     return starts
 
@@ -110,20 +118,24 @@ class Floor:
     def host(self, name):
         return median(run["figures"].get(name) for run in self.runs if "figures" in run)
 
-    def guest(self, depth):
-        return median(one.time(("nullb0", depth)) for one in self.seen.values())
+    def guest(self, depth, scheduler=()):
+        return median(one.time(("nullb0", depth, *scheduler)) for one in self.seen.values())
 
-    def request(self, depth):
+    def request(self, depth, scheduler=()):
         """With one request under way each takes a thread's waking and the guest's; of many, a batch does."""
-        figures = [self.guest(depth), self.host("pread"), self.host("ping-pong")]
+        figures = [self.guest(depth, scheduler), self.host("pread"), self.host("ping-pong")]
         return None if None in figures else sum(figures[: 3 if depth == 1 else 2])
 
 
-def floor_table(report, floor, depth, unit, scale, digits):
-    rows = [[f"a request of the guest's null_blk, {under_way} under way", number(floor.guest(under_way) and floor.guest(under_way) / scale, digits)] for under_way in (1, depth)]
-    rows += [[what, number(floor.host(name) and floor.host(name) / scale, digits)] for name, what in
-             {"pread": "one pread of 4 KiB that are in memory", "ping-pong": "an eventfd there and back between two threads"}.items()]  # fmt: skip
-    rows += [[f"together, {under_way} under way", number(floor.request(under_way) and floor.request(under_way) / scale, digits)] for under_way in (1, depth)]
+def floor_table(report, floor, depth, unit, scale, digits, schedulers=((),)):
+    def row(what, figure):
+        return [what, number(None if figure is None else figure / scale, digits)]
+
+    each = [(under_way, scheduler, f"{under_way} under way" + (", no scheduler" if scheduler else "")) for scheduler in schedulers for under_way in (1, depth)]
+    rows = [row(f"a request of the guest's null_blk, {how}", floor.guest(under_way, scheduler)) for under_way, scheduler, how in each]
+    rows.append(row("one pread of 4 KiB that are in memory", floor.host("pread")))
+    rows.append(row("an eventfd there and back between two threads", floor.host("ping-pong")))
+    rows += [row(f"together, {how}", floor.request(under_way, scheduler)) for under_way, scheduler, how in each]
     report.table(f"The floor of a request, {unit} (of many under way, a batch shares the waking)", ["what", unit], rows)
 
 
@@ -155,13 +167,14 @@ def sequence_table(report, seen):
 
 def instructions_table(report, seen, floor, depth):
     rows = []
-    for under_way in (1, depth):
-        part, least = ("vda", under_way), floor.request(under_way)
-        goal = None if least is None else max(GOALS[under_way], 2 * least)
-        for who, one in seen.items():
-            if (time := one.time(part)) is not None:
-                rows.append([under_way, who, number(time), number(least), ratio(time, least), number(goal), ratio(best_peer(seen, part), time)])
-    head = ["under way", "monitor", "instructions a request", "floor", "to the floor", "goal", "the best of QEMU's to it"]
+    for scheduler, name in SCHEDULERS.items():
+        for under_way in (1, depth):
+            part, least = ("vda", under_way, *scheduler), floor.request(under_way, scheduler)
+            goal = None if least is None else max(GOALS[under_way], 2 * least)
+            for who, one in seen.items():
+                if (time := one.time(part)) is not None:
+                    rows.append([name, under_way, who, number(time), number(least), ratio(time, least), number(goal), ratio(best_peer(seen, part), time)])
+    head = ["scheduler", "under way", "monitor", "instructions a request", "floor", "to the floor", "goal", "the best of QEMU's to it"]
     report.table("Reads of 4 KiB at random, instructions of the lab's machine a request; the goal is 25,000 and 10,000, or twice the floor where that is more", head, rows)
 
 
@@ -205,8 +218,9 @@ def main(argv=None):
         host = results["host"]
         where = ("In the lab, on one emulated processor: times are an emulator's and say nothing but as ratios within this run."
                  if host["lab"] else f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
-        report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom -device virtio-blk-device` with an "
-                    f"iothread and `aio=io_uring` or `aio=threads`. An image of 64 MiB that the host has in memory, on ext4; the "
+        report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom -device virtio-blk-device`: with an "
+                    f"iothread{', which does not poll where there is one processor,' if host['lab'] else ''} and `aio=io_uring` "
+                    f"or `aio=threads`, and with `aio=io_uring` in its main loop. An image of 64 MiB that the host has in memory, on ext4; the "
                     f"guest reads past its own cache (O_DIRECT). {medians_of(seen)}")  # fmt: skip
         floor_table(report, floor, 32, "us", 1e3, 1)
         rates_table(report, seen, 32)
@@ -217,8 +231,9 @@ def main(argv=None):
         results, seen, floor = measure(arguments, 16, icount=True)
         measured["instructions"] = results
         report.text("In the lab whose clock counts instructions: the guest's, the monitor's and those of the kernels of both. They "
-                    "repeat, so each monitor ran once.")  # fmt: skip
-        floor_table(report, floor, 16, "instructions", 1, 0)
+                    "repeat, so each monitor ran once. First with the I/O scheduler that Linux gives a disk of one queue, whose "
+                    "requests a thread of the guest's kernel sends, then without.")  # fmt: skip
+        floor_table(report, floor, 16, "instructions", 1, 0, SCHEDULERS)
         instructions_table(report, seen, floor, 16)
         tell_failures(report, seen)
         failed |= seen[OURS].error is not None
