@@ -47,6 +47,11 @@ struct Errand {
   unsigned under_way = 0, ended = 0;
 };
 
+/// Has no performance counters.
+struct Countless : Bare {
+  static constexpr bool performance_counters = false;
+};
+
 /// Says how long halted vCPUs are waited for.
 struct Patient : Bare {
   static constexpr HaltPollPolicy halt_poll{.shared_ns = 7, .dedicated_ns = 70};
@@ -223,6 +228,14 @@ TEST_CASE("all settings that are wrong are reported together") {
   for (const char* part :
        {"4 problems", "21 vCPUs", "1 to 20", "12345 bytes", "/does/not/exist ", "/does/not/exist/either"})
     CHECK_MESSAGE(said.find(part) != std::string::npos, part, " in ", said);
+}
+
+TEST_CASE("the hypervisor keeps no performance counters for a processor that has none") {
+  const fake::Fake hypervisor;
+  (void)make<Machine<Countless, Devices<>, Handlers<>, fake::Fake>>(hypervisor, {.memory = 2 * MiB});
+  CHECK_FALSE(hypervisor.recorder().performance_counters);
+  (void)make<OnFake<>>(hypervisor);
+  CHECK(hypervisor.recorder().performance_counters);
 }
 
 TEST_CASE("how long halted vCPUs are waited for is the profile's word for the use of the host's CPUs, or nobody's") {

@@ -11,6 +11,7 @@
 #include <axvm/cpu/memory_backing.hpp>
 #include <axvm/cpu/paging.hpp>
 #include <axvm/cpu/paravirt.hpp>
+#include <axvm/cpu/performance_counters.hpp>
 #include <axvm/cpu/portable.hpp>
 #include <axvm/cpu/profile.hpp>
 #include <axvm/cpu/registers.hpp>

@@ -6,6 +6,7 @@
 #include <axvm/cpu/halt_poll.hpp>
 #include <axvm/cpu/ivy_bridge_cpuid.hpp>
 #include <axvm/cpu/memory_backing.hpp>
+#include <axvm/cpu/performance_counters.hpp>
 #include <axvm/cpu/profile.hpp>
 
 namespace axvm::inline v1 {
@@ -36,12 +37,16 @@ struct IvyBridgeXv2 {
   /// on one of its own a vCPU has time, as KVM's default has it.
   static constexpr HaltPollPolicy halt_poll{.shared_ns = 50'000, .dedicated_ns = 200'000};
 
+  /// apply_ivy_bridge leaves them out.
+  static constexpr bool performance_counters = false;
+
   [[AXVM_ONCE]] static constexpr void guest_cpuid(CpuidTable& table, GuestCpu const& cpu) {
     const bool same_vendor = has_vendor(table, ivy_bridge::VENDOR);
     apply_ivy_bridge(table);
     common_guest_cpuid(table, cpu, same_vendor);
   }
 };
-static_assert(CpuProfile<IvyBridgeXv2> && HasPlacementPolicy<IvyBridgeXv2> && HasHaltPollPolicy<IvyBridgeXv2>);
+static_assert(CpuProfile<IvyBridgeXv2> && HasPlacementPolicy<IvyBridgeXv2> && HasHaltPollPolicy<IvyBridgeXv2> &&
+              HasPerformanceCountersPolicy<IvyBridgeXv2>);
 
 }  // namespace axvm::inline v1

@@ -28,7 +28,8 @@ struct VmPlan {
   CpuUse cpu_use = CpuUse::shared;
   /// Longest wait for a halted vCPU before its processor does something else, in nanoseconds; nothing: the host's own.
   std::optional<std::uint32_t> halt_poll_ns{};
-  ExtraExits extra_exits{};  ///< what is passed on beside what always is; spans of constants
+  bool performance_counters = true;  ///< whether the guest may use the host's
+  ExtraExits extra_exits{};          ///< what is passed on beside what always is; spans of constants
 };
 
 /// One virtual processor of a backend. All calls on the thread that runs it, but `interrupt`.

@@ -197,6 +197,7 @@ class MachineBody {
                       .address_map = Profile::address_map,
                       .cpu_use = config_.cpu_use,
                       .halt_poll_ns = halt_poll_of<Profile>(config_.cpu_use),
+                      .performance_counters = has_performance_counters<Profile>(),
                       .extra_exits = extra_exits<HandlerList, Vcpu>};
     auto vm = hypervisor_.create_vm(plan);
     if (!vm) return std::unexpected(vm.error());

@@ -34,6 +34,7 @@ struct Recorder {
   std::map<unsigned, Message> watched;        ///< by line, the messages whose ends are to be told of
   std::vector<CpuidTable> cpuid;              ///< what each processor was given
   std::optional<std::uint32_t> halt_poll_ns;  ///< what the machine wanted of halt polling
+  bool performance_counters = true;           ///< whether it wanted the host's for its guest
   EntryState entry;                           ///< where the first processor was told to start
 };
 
@@ -190,6 +191,7 @@ class Fake {
   [[nodiscard]] static Result<Fake> open() { return Fake(); }
   [[nodiscard]] Result<Vm> create_vm(VmPlan const& plan) {
     recorder_->halt_poll_ns = plan.halt_poll_ns;
+    recorder_->performance_counters = plan.performance_counters;
     return Vm(script_, recorder_);
   }
   /// A processor with the basic leaves and no features.
