@@ -13,6 +13,7 @@
 
 #include <axvm/acpi/aml.hpp>
 #include <axvm/compose/acpi_node.hpp>
+#include <axvm/compose/cell.hpp>
 #include <axvm/compose/composition.hpp>
 #include <axvm/compose/config.hpp>
 #include <axvm/compose/settings.hpp>
