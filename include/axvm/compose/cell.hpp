@@ -177,7 +177,8 @@ class Cell {
     Holding holding(lock_);
     if (item.is_write) {
       std::memcpy(&access.value, item.data, sizeof(Value));
-      access.value &= ~Value{0} >> (-8u * item.width & (8 * sizeof(Value) - 1));  // the width, without a branch
+      constexpr unsigned bits = 8 * sizeof(Value);
+      access.value &= ~Value{0} >> (-8u * item.width & (bits - 1));  // the width, without a branch
       if constexpr (Window::name.empty()) device_.object().write(static_cast<Access const&>(access));
       else device_.object().write(In<Window::name>{}, static_cast<Access const&>(access));
     } else {
