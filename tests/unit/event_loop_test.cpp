@@ -266,19 +266,22 @@ TEST_CASE("event loop: a callback may watch something else") {
   CHECK(device.seen() == std::vector{1, 2});
 }
 
+/// Ends the watch of a signal while the loop is under way to its callback.
+void end_while_called(Device& device, Signal& signal) {
+  const Holding held(device.lock);
+  const unsigned asked = device.lock.asked();
+  signal.set();
+  REQUIRE(device.somebody_waits(asked));
+  CHECK(device.events().watch(signal.get(), Interest::Nothing, {}));
+}
+
 TEST_CASE("event loop: who ends a watch while holding the lock is not called back any more, though it was under way") {
   OpenLoop loop;
   Device device(loop);
   Signal signal;
   REQUIRE(device.events().watch(signal.get(), Interest::Readable, device.noting(1)));
   loop.start();
-  {
-    const Holding held(device.lock);
-    const unsigned asked = device.lock.asked();
-    signal.set();
-    REQUIRE(device.somebody_waits(asked));
-    CHECK(device.events().watch(signal.get(), Interest::Nothing, {}));
-  }
+  end_while_called(device, signal);
   go_around(loop);
   CHECK(device.seen().empty());
   CHECK(device.events().watch(signal.get(), Interest::Nothing, {}));  // ending what is not watched is no error
@@ -292,13 +295,7 @@ TEST_CASE("event loop: nor is who was called for the same watch before") {
   loop.start();
   signal.set();
   REQUIRE(device.wait_for(1));
-  {
-    const Holding held(device.lock);
-    const unsigned asked = device.lock.asked();
-    signal.set();
-    REQUIRE(device.somebody_waits(asked));
-    CHECK(device.events().watch(signal.get(), Interest::Nothing, {}));
-  }
+  end_while_called(device, signal);
   go_around(loop);
   CHECK(device.seen() == std::vector{1});
 }

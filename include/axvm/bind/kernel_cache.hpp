@@ -60,7 +60,7 @@ class KernelCache {
     Mapping mapping(address, layout.end);
     const Header kept = *load<Header>(bytes_of(mapping), 0);
     const Header wanted(payload, from);
-    if (!kept.same_sizes(wanted)) return {};
+    if (!kept.is_for(wanted)) return {};
     if (!from.known() || kept.from != from) {
       if (std::memcmp(mapping.data() + Layout::payload, payload.bytes.data(), payload.bytes.size()) != 0) return {};
       if (writable && from.known()) (void)write(file.get(), 0, bytes_of(wanted));
@@ -98,7 +98,8 @@ class KernelCache {
     Header() = default;
     Header(boot::Payload const& payload, FileState const& of)
         : payload_size(payload.bytes.size()), kernel_size(payload.unpacked_size), from(of) {}
-    [[nodiscard]] bool same_sizes(Header const& other) const {
+    /// Whether the file is one of ours, for a payload and a kernel of these sizes.
+    [[nodiscard]] bool is_for(Header const& other) const {
       return magic == other.magic && payload_size == other.payload_size && kernel_size == other.kernel_size;
     }
   };

@@ -5,7 +5,8 @@
 namespace axvm::inline v1 {
 
 /// A profile whose CPUID says whether its processor has performance counters: `static constexpr bool
-/// performance_counters`. Where it has none the hypervisor need not keep any either, which it does at every exit.
+/// performance_counters`. Where it has none the hypervisor need not keep any either, which it does at each instruction
+/// that it carries out.
 /// ([linux/kvm] 8.35)
 template <class P>
 concept HasPerformanceCountersPolicy = requires {
