@@ -55,7 +55,7 @@ template <std::size_t... Numbers>
 auto list_of(std::index_sequence<Numbers...>)
     -> std::type_identity<axvm::Devices<Mark, typename decltype(station<Numbers>())::type...>>;
 using M = axvm::Machine<axvm::Portable, typename decltype(list_of(std::make_index_sequence<devices>{}))::type>;
-constexpr std::size_t before = M::List::count - devices;  // the platform's, and Mark
+constexpr std::size_t before = axvm::ImplicitDevices<axvm::Portable>::count + 1;  // the platform's, and Mark
 
 axvm::Claim claim_of(std::size_t station, axvm::ClaimKind kind) {
   for (axvm::PlacedClaim const& placed : M::layout)

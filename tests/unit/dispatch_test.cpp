@@ -95,10 +95,26 @@ using List = Devices<Ports<0, 1>, Ports<1, 1>, Ports<2, 2>, Ports<0x20, 3>, Card
                      Ports<0xfff8, 4>, Ports<floating, 16>, Ports<0x100, 0x80>, Ports<0x180, 0x80>, Ports<0x3f8, 8>,
                      Window<0xd000'0000, 1>, Window<0xd000'0001, 2>, Window<0xd000'0003, 5>, Window<floating, 0x1800>,
                      Window<0xd100'0000, 0x1000>, Window<0xd100'1000, 0x1000>, Window<0xfebf'fff0, 0x10>>;
-using Composed = Composition<Bare, List, NoHypervisor>;
+struct Composed : Composition<Bare, List, NoHypervisor> {
+  static constexpr std::size_t windows = 9, least_reached = 1000;  ///< accesses of ports that reach a device
+};
+
+/// Rows of equal windows side by side, long enough for a switch, with others before and after them.
+struct WithRows
+    : Composition<Bare,
+                  Devices<Ports<0x20, 3>, Repeat<20, Ports<floating, 8>>, Ports<0xfff0, 2>, Window<0xd000'0000, 0x30>,
+                          Repeat<18, Window<floating, 0x1000>>, Window<0xe000'0000, 4>, Window<0xfebf'fff0, 0x10>>,
+                  NoHypervisor> {
+  static constexpr std::size_t windows = 21, least_reached = 6 * (3 + 20 * 8 + 2);
+};
+/// Nothing but rows.
+struct RowsOnly
+    : Composition<Bare, Devices<Repeat<40, Ports<floating, 1>>, Repeat<17, Window<floating, 0x40>>>, NoHypervisor> {
+  static constexpr std::size_t windows = 17, least_reached = 6 * 40;
+};
 
 /// A window that answers to `address`, or null: what dispatch is to find, by looking at every claim.
-template <ClaimKind Kind>
+template <ClaimKind Kind, class Composed>
 PlacedClaim const* owner_of(std::uint64_t address) {
   for (PlacedClaim const& placed : Composed::layout)
     if (placed.claim.kind == Kind && address >= placed.claim.base && address - placed.claim.base < placed.claim.size)
@@ -113,13 +129,13 @@ struct Outcome {
   bool unclaimed = false;
 };
 
-template <ClaimKind Kind>
+template <ClaimKind Kind, class Composed>
 Outcome expected(std::uint64_t address, unsigned width, bool is_write, std::uint64_t written) {
   Outcome out;
-  PlacedClaim const* first = owner_of<Kind>(address);
+  PlacedClaim const* first = owner_of<Kind, Composed>(address);
   const bool whole = first != nullptr && first->claim.size - (address - first->claim.base) >= width;
   for (unsigned i = 0; i < width; ++i) {
-    PlacedClaim const* owner = owner_of<Kind>(address + i);
+    PlacedClaim const* owner = owner_of<Kind, Composed>(address + i);
     const std::uint64_t offset = owner != nullptr ? address + i - owner->claim.base : 0;
     const auto device = owner != nullptr ? static_cast<unsigned>(owner->device) : 0;
     const std::uint64_t byte = owner != nullptr ? byte_of(device, owner->index, offset) : 0xff;
@@ -132,6 +148,7 @@ Outcome expected(std::uint64_t address, unsigned width, bool is_write, std::uint
   return out;
 }
 
+template <class Composed>
 struct Bench {
   Bench() {
     board.for_each_cell([&]<std::size_t I>(auto& cell) {
@@ -155,7 +172,7 @@ struct Bench {
     if constexpr (Kind == ClaimKind::Pio)
       board.io({static_cast<std::uint16_t>(address), size, is_write, 1, data}, unclaimed);
     else board.mmio({address, size, is_write, data}, unclaimed);
-    const Outcome wanted = expected<Kind>(address, width, is_write, is_write ? pattern & mask : 0);
+    const Outcome wanted = expected<Kind, Composed>(address, width, is_write, is_write ? pattern & mask : 0);
     std::uint64_t value;
     std::memcpy(&value, data, sizeof value);
     return calls == wanted.calls && counter.value() - before == (wanted.unclaimed ? 1u : 0u) &&
@@ -168,40 +185,42 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("dispatch: all ports, all widths, reads and writes, as a linear scan finds them") {
-  Bench bench;
+TEST_CASE_TEMPLATE("dispatch: all ports, all widths, reads and writes, as a linear scan finds them", TestType, Composed,
+                   WithRows, RowsOnly) {
+  Bench<TestType> bench;
   std::size_t wrong = 0, reached = 0;
   for (std::uint32_t port = 0; port <= 0xffff; ++port)
     for (const unsigned width : {1u, 2u, 4u})
       for (const bool is_write : {false, true}) {
-        const bool right = bench.access<ClaimKind::Pio>(port, width, is_write);
+        const bool right = bench.template access<ClaimKind::Pio>(port, width, is_write);
         reached += calls.empty() ? 0 : 1;
         if (!right && ++wrong < 10) CHECK_MESSAGE(right, "port ", port, " width ", width, " write ", is_write);
       }
   CHECK(wrong == 0);
-  CHECK(reached > 1000);
+  CHECK(reached > TestType::least_reached);
 }
 
-TEST_CASE("dispatch: every edge of every window, every width, as a linear scan finds them") {
-  Bench bench;
+TEST_CASE_TEMPLATE("dispatch: every edge of every window, every width, as a linear scan finds them", TestType, Composed,
+                   WithRows, RowsOnly) {
+  Bench<TestType> bench;
   std::size_t windows = 0;
-  for (PlacedClaim const& placed : Composed::layout) {
+  for (PlacedClaim const& placed : TestType::layout) {
     if (placed.claim.kind != ClaimKind::Mmio) continue;
     ++windows;
     for (const std::uint64_t edge : {placed.claim.base, placed.claim.base + placed.claim.size})
       for (std::uint64_t address = edge - 16; address != edge + 16; ++address)
         for (unsigned width = 1; width <= 8; ++width)
           for (const bool is_write : {false, true})
-            CHECK_MESSAGE(bench.access<ClaimKind::Mmio>(address, width, is_write), "address ", address, " width ",
-                          width, " write ", is_write);
+            CHECK_MESSAGE(bench.template access<ClaimKind::Mmio>(address, width, is_write), "address ", address,
+                          " width ", width, " write ", is_write);
   }
-  CHECK(windows == 9);
+  CHECK(windows == TestType::windows);
   for (const std::uint64_t address : {0ull, 0xcfff'fffcull, 0xffff'fffcull, 0x1'0000'0000ull, ~0ull - 7})
-    for (const bool is_write : {false, true}) CHECK(bench.access<ClaimKind::Mmio>(address, 8, is_write));
+    for (const bool is_write : {false, true}) CHECK(bench.template access<ClaimKind::Mmio>(address, 8, is_write));
 }
 
 TEST_CASE("dispatch: an access over an edge is its bytes, each to whoever owns it") {
-  Bench bench;
+  Bench<Composed> bench;
   std::byte data[8]{};
   // 0x506 and 0x507 belong to the window below, 0x508 and 0x509 to the one above.
   calls.clear();
@@ -219,7 +238,7 @@ TEST_CASE("dispatch: an access over an edge is its bytes, each to whoever owns i
 }
 
 TEST_CASE("dispatch: string instructions are their items, in order, to the same port") {
-  Bench bench;
+  Bench<Composed> bench;
   SUBCASE("out") {
     std::vector<std::byte> data(3 * 2 + 8);
     for (std::size_t i = 0; i < data.size(); ++i) data[i] = static_cast<std::byte>(i + 1);

@@ -16,6 +16,7 @@
 #include <axvm/core/bytes.hpp>
 #include <axvm/core/counter.hpp>
 #include <axvm/core/exit.hpp>
+#include <axvm/core/inlined.hpp>
 
 namespace axvm::inline v1 {
 
@@ -34,8 +35,9 @@ struct CellTuple<Lock, Devices<Ds...>> {
 };
 }  // namespace detail
 
-/// The devices of a machine and the way from an address to one of them: an unrolled binary search over constants.
-/// Needs no operating system; `Lock` is taken around each device's calls.
+/// The devices of a machine and the way from an address to one of them: an unrolled binary search over constants, with
+/// a switch where many windows of one size stand side by side. Needs no operating system; `Lock` is taken around each
+/// device's calls.
 template <class Composed, class Lock = NoLock>
 class Board {
  public:
@@ -107,13 +109,41 @@ class Board {
       reach_any<Kind>(address, item, true, unclaimed);
   }
 
+  /// The longest row of neighbours.
   template <ClaimKind Kind>
-  [[gnu::always_inline]] bool reach(std::uint64_t address, Item const& item) {
-    return search<Kind, 0, windows<Kind>.size()>(address - origin<Kind>, item);
+  static constexpr detail::WindowRow row = detail::longest_row(windows<Kind>);
+
+  /// So long must a row be to have a switch: of fewer the search finds one in as many instructions.
+  static constexpr std::size_t least_row = 17;
+
+  template <ClaimKind Kind>
+  [[AXVM_INLINED]] bool reach(std::uint64_t address, Item const& item) {
+    constexpr std::size_t count = windows<Kind>.size(), first = row<Kind>.first, last = first + row<Kind>.count;
+    const std::uint64_t distance = address - origin<Kind>;
+    if constexpr (row<Kind>.count < least_row) {
+      return search<Kind, 0, count>(distance, item);
+    } else {
+      const std::uint64_t number = (distance - begin<Kind, first>) >> row<Kind>.shift;
+      if (number < row<Kind>.count)
+        return in_row<Kind>(std::make_index_sequence<row<Kind>.count>{}, number, distance, item);
+      if constexpr (last != count)
+        if (distance >= begin<Kind, last>) return search<Kind, last, count>(distance, item);
+      return distance < begin<Kind, first> && search<Kind, 0, first>(distance, item);
+    }
   }
 
-  /// `distance` is from the origin; below it, it wraps to one that is beyond all windows. Two comparisons in one
-  /// function, and both directions to one device: what is inlined is copied into each function on the way.
+  /// A comparison with each number, of which compilers make a jump table.
+  template <ClaimKind Kind, std::size_t... Is>
+  [[gnu::always_inline]] bool in_row(std::index_sequence<Is...> /*all*/, std::uint64_t number, std::uint64_t distance,
+                                     Item const& item) {
+    bool found = false;
+    (void)((number == Is && (found = window<Kind, row<Kind>.first + Is>(distance, item), true)) || ...);
+    return found;
+  }
+
+  /// `distance` is from the origin and not below window `Low`, but below the origin it wraps to one that is beyond all
+  /// windows. Two comparisons in one function, and both directions to one device: what is inlined is copied into each
+  /// function on the way.
   template <ClaimKind Kind, std::size_t Low, std::size_t High>
   [[gnu::always_inline]] bool search(std::uint64_t distance, Item const& item) {
     constexpr std::size_t middle = Low + (High - Low) / 2, low = Low + (middle - Low) / 2,

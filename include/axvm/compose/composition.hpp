@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -39,6 +40,27 @@ consteval auto window_table() {
     table[at] = {placed.claim.base, placed.claim.size, placed.device, placed.index};
   }
   return table;
+}
+
+/// Windows of one size, a power of two, side by side: which of them has an address is a shift away.
+struct WindowRow {
+  std::size_t first = 0;  ///< index in the table
+  std::size_t count = 0;
+  unsigned shift = 0;  ///< of a window's size
+};
+
+/// The longest row there is in a table of windows.
+consteval WindowRow longest_row(auto const& table) {
+  WindowRow longest, row;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    DispatchWindow const& window = table[i];
+    const bool goes_on =
+        row.count != 0 && window.size == table[i - 1].size && window.base == table[i - 1].base + window.size;
+    if (goes_on) ++row.count;
+    else row = {i, std::has_single_bit(window.size) ? 1u : 0u, static_cast<unsigned>(std::countr_zero(window.size))};
+    if (row.count > longest.count) longest = row;
+  }
+  return longest;
 }
 
 }  // namespace detail

@@ -111,30 +111,50 @@ constexpr std::uint64_t first_base(std::array<PlacedClaim, N> const& claims, std
   return wanted.kind == ClaimKind::Pio ? 0xc000 : map.hole;
 }
 
-/// Finds room for a window from its base on, among those already fixed; `floating` when there is none.
+/// The room that is taken of one kind of addresses, in order. What adjoins is one range, so there are few, however many
+/// floating claims stand in a row: compilers bound how long they search, and are slow at it.
 template <std::size_t N>
-constexpr std::uint64_t choose_base(std::array<PlacedClaim, N> const& claims, Claim wanted, AddressMap const& map) {
-  auto blocked_until = [&](Claim const& candidate) {
-    for (PlacedClaim const& other : claims)
-      if (other.claim.base != floating && overlap(candidate, other.claim)) return other.claim.base + other.claim.size;
-    return std::uint64_t{0};
+struct TakenRoom {
+  struct Range {
+    std::uint64_t begin = 0, end = 0;
   };
-  const std::uint64_t end = wanted.kind == ClaimKind::Pio ? 0x10000 : map.windows_end;
-  while (wanted.base <= end - wanted.size) {
-    const std::uint64_t blocked = blocked_until(wanted);
-    if (blocked == 0) return wanted.base;
-    wanted.base = align(blocked, wanted);
-  }
-  return floating;
-}
+  std::array<Range, N + 1> ranges{};
+  std::size_t count = 0;
 
-/// Finds a line among those that nobody has yet; `floating` when there is none.
-template <std::size_t N>
-constexpr std::uint64_t choose_line(std::array<PlacedClaim, N> const& claims) {
-  std::uint64_t used = 0;  // bit N: line N
-  for (PlacedClaim const& other : claims)
-    if (other.claim.kind == ClaimKind::Irq && other.claim.base != floating)
-      used |= std::uint64_t{1} << other.claim.base;
+  /// Takes a claim's place; nothing of it is taken yet.
+  constexpr void take(Claim const& claim) {
+    const std::uint64_t begin = claim.base, end = claim.base + claim.size;
+    std::size_t at = count;  // the first range behind it
+    while (at != 0 && ranges[at - 1].begin > begin) --at;
+    const bool joins_next = at != count && ranges[at].begin == end;
+    if (at != 0 && ranges[at - 1].end == begin) {
+      ranges[at - 1].end = joins_next ? ranges[at].end : end;
+      if (!joins_next) return;
+      --count;
+      for (std::size_t i = at; i != count; ++i) ranges[i] = ranges[i + 1];
+    } else if (joins_next) {
+      ranges[at].begin = begin;
+    } else {
+      for (std::size_t i = count++; i != at; --i) ranges[i] = ranges[i - 1];
+      ranges[at] = {begin, end};
+    }
+  }
+
+  /// The first place with room for a claim from its base on; `floating` when there is none below `limit`.
+  [[nodiscard]] constexpr std::uint64_t find(Claim const& wanted, std::uint64_t limit) const {
+    std::uint64_t base = wanted.base;
+    for (std::size_t i = 0; i != count && base <= limit - wanted.size; ++i) {
+      if (ranges[i].end <= base) continue;
+      if (ranges[i].begin >= base + wanted.size) break;
+      base = align(ranges[i].end, wanted);
+    }
+    return base <= limit - wanted.size ? base : floating;
+  }
+};
+
+/// The first line that floating claims may have and that is not among the `used` ones, a bit for each; `floating` when
+/// there is none.
+constexpr std::uint64_t choose_line(std::uint64_t used) {
   for (std::uint64_t line : floating_lines)
     if ((used >> line & 1) == 0) return line;
   return floating;
@@ -151,25 +171,37 @@ constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, Addres
     result.fault = check_fixed(placed, map);
     if (result.fault.kind != FaultKind::None) return result;
   }
+  TakenRoom<N> ports, windows;
+  std::uint64_t lines_used = 0;  // bit N: line N
+  std::array<std::size_t, N + 1> fixed{};
+  std::size_t fixed_count = 0;
   for (std::size_t i = 0; i < N; ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      PlacedClaim const &a = result.claims[j], &b = result.claims[i];
-      if (a.claim.base == floating || b.claim.base == floating || !overlap(a.claim, b.claim)) continue;
+    PlacedClaim const& b = result.claims[i];
+    if (b.claim.base == floating) continue;
+    for (std::size_t j = 0; j < fixed_count; ++j) {
+      PlacedClaim const& a = result.claims[fixed[j]];
+      if (!overlap(a.claim, b.claim)) continue;
       const std::uint64_t where = a.claim.base > b.claim.base ? a.claim.base : b.claim.base;
       result.fault = {overlap_fault(a.claim.kind), a.device, b.device, where};
       return result;
     }
+    fixed[fixed_count++] = i;
+    if (b.claim.kind == ClaimKind::Irq) lines_used |= std::uint64_t{1} << b.claim.base;
+    else (b.claim.kind == ClaimKind::Pio ? ports : windows).take(b.claim);
   }
   for (std::size_t i = 0; i < N; ++i) {
     PlacedClaim& placed = result.claims[i];
     if (placed.claim.base != floating || placed.claim.kind == ClaimKind::Msi) continue;
-    const bool irq = placed.claim.kind == ClaimKind::Irq;
+    const bool irq = placed.claim.kind == ClaimKind::Irq, port = placed.claim.kind == ClaimKind::Pio;
     if (irq) {
-      placed.claim.base = choose_line(result.claims);
+      placed.claim.base = choose_line(lines_used);
+      if (placed.claim.base != floating) lines_used |= std::uint64_t{1} << placed.claim.base;
     } else {
       Claim wanted = placed.claim;
       wanted.base = first_base(claims, result.claims, i, map);
-      placed.claim.base = choose_base(result.claims, wanted, map);
+      TakenRoom<N>& room = port ? ports : windows;
+      placed.claim.base = room.find(wanted, port ? 0x10000 : map.windows_end);
+      if (placed.claim.base != floating) room.take(placed.claim);
     }
     if (placed.claim.base != floating) continue;
     std::uint64_t lines = floating_lines.size();
