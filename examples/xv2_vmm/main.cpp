@@ -232,12 +232,6 @@ int run(Xv2::Config& config, xv2::Options const& options) {
     say(axvm::Severity::Warning, "--cpu-use=dedicated needs a host CPU for every virtual CPU: they share CPUs instead");
     config.cpu_use = axvm::CpuUse::shared;
   }
-  auto machine = Xv2::create(config, host, {&verbose, log});
-  if (!machine) return fail(machine.error());
-  if (*placement)
-    if (auto placed = machine->place(**placement); !placed) return fail(placed.error());
-  placement->reset();  // the machine has its own, and this one is large
-
   const axvm::Path cache = axvm::kernel_cache_directory();
   auto linux_boot =
       axvm::LinuxBoot::open({.kernel = options.guest.kernel,
@@ -245,7 +239,15 @@ int run(Xv2::Config& config, xv2::Options const& options) {
                              .cmdline = std::string(options.cmdline),
                              .unpack = options.guest.unpack && !cache.empty() ? axvm::unpack_kernel : nullptr,
                              .cache = cache});
-  if (!linux_boot) return fail(linux_boot.error());
+  auto machine = Xv2::create(config, host, {&verbose, log});
+  // A wrong kernel and a wrong disk are mended together.
+  int wrong = 0;
+  if (!linux_boot) wrong = fail(linux_boot.error());
+  if (!machine) wrong = fail(machine.error());
+  if (wrong != 0) return wrong;
+  if (*placement)
+    if (auto placed = machine->place(**placement); !placed) return fail(placed.error());
+  placement->reset();  // the machine has its own, and this one is large
   PrefaultMeter meter;
   machine->watch_prefault(meter.progress());
   signals.watch(*machine);

@@ -3,10 +3,12 @@
 # ten seconds of rest, and while all its processors work. QEMU's microvm runs the same kernel and initrd beside it, and
 # is what the numbers are held to. Nothing of the legacy timer and interrupt controller is heard of.
 #
-# Two virtual processors that share one of the host take each tick of their own or several at once, as the clocks of guest
-# and host happen to lie: that is chance, decided at each boot. So ticks under load are held to what a clock can ask for,
-# and the exits beside them to QEMU's. What is compared is the sum over the pairs so far, and a pair is added until that
-# is within bounds, four at most; more exits than QEMU's in the long run stay more.
+# Two virtual processors that share one of the host take each tick of their own or several at once, and find each other
+# at work or not, as the clocks of guest and host happen to lie: that is chance, decided at each boot. Of one guest and
+# the next, what is left without ticks differs by a quarter. So what a monitor could add, ports and lines and CPUID, must
+# be nothing at all; ticks under load are held to what a clock can ask for; and all exits, and those beside the ticks,
+# to QEMU's with what chance explains on top. What is compared is the sum over the pairs so far, and a pair is added until
+# that is within bounds, four at most; more exits than QEMU's in the long run stay more.
 #
 # No mitigations: the profile's processor needs them, the lab's own does not, and they make all else the guest does longer.
 . "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
@@ -134,10 +136,9 @@ if counts["axvm", "all", "kvm_set_irq"][0] > 2 * pairs:
     wrong.append("the interval timer ticks")
 if wrong:
     sys.exit("\n".join(wrong))
-if rates["axvm", "idle", "all"] > 1.2 * rates["qemu", "idle", "all"]:
-    wrong.append("more than 1.2 times QEMU's exits when idle")
-if rates["axvm", "load", "other"] > rates["qemu", "load", "other"]:
-    wrong.append("more exits than QEMU's under load")
+for part, kind, bound in (("idle", "all", 1.2), ("load", "all", 1.1), ("load", "other", 1.25)):
+    if rates["axvm", part, kind] > bound * rates["qemu", part, kind]:
+        wrong.append(f"more than {bound} times QEMU's exits, {part}: {kind}")
 if rates["axvm", "load", "ticks"] > 1.05 * HZ:
     wrong.append(f"more ticks than the kernel's {HZ} a second under load")
 if wrong and not last:

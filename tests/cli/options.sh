@@ -127,6 +127,10 @@ END
       '--net: the text has 17 bytes, at most 15 are possible'
     runs 2 "$xv2" --kernel "$(printf 'x%.0s' {1..2000})"
     has err '--kernel: the text has 2000 bytes, at most 1023 are possible'
+    # What is wrong with files is said of all of them, too.
+    runs 1 "$xv2" --kernel no-kernel --disk no-disk --disk no-other-disk --host-check warn
+    has err no-kernel
+    [[ ! -w /dev/kvm ]] || has err no-disk no-other-disk
 
     # The whole kernel command line: its parts may be good and the sum too long. Reported with everything else.
     long=$(printf 'x%.0s' {1..4000})
