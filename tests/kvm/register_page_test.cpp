@@ -82,7 +82,7 @@ class Changing {
     transport_.write(access);
   }
 
-  virtio::MmioState<1> state;
+  virtio::RegisterState<1> state;
   virtio::TransportCounters counters;
   std::vector<std::uint64_t> writes;
   unsigned changes = 0;

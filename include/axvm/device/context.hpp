@@ -8,6 +8,7 @@
 #include <axvm/core/exit.hpp>
 #include <axvm/core/guest_memory.hpp>
 #include <axvm/core/log.hpp>
+#include <axvm/device/claims.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/irq_line.hpp>
 #include <axvm/device/message.hpp>
@@ -40,6 +41,7 @@ struct DeviceContext {
   static constexpr std::size_t max_lines = 4;
 
   GuestMemory memory;                      ///< guest RAM, checked
+  std::span<const Claim> claims;           ///< where the device's claims are, in order; empty without a machine
   std::array<IrqLine, max_lines> lines{};  ///< the device's interrupt claims, in order
   Events events;                           ///< descriptors and timers
   MessageSink messages;                    ///< to the local APICs, of a hypervisor that takes messages

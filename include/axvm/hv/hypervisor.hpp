@@ -78,15 +78,16 @@ concept TakesMessages = requires(M& vm, typename M::Vcpu& vcpu, unsigned line, M
 template <class M>
 concept HypervisorVm = HypervisorVcpu<typename M::Vcpu> && (HasLines<M> || TakesMessages<M>) &&
                        requires(M& vm, GuestRegion const& region, unsigned index, unsigned apic_id,
-                                GuestAddress address, std::uint8_t width, std::uint64_t value) {
+                                ClaimKind space, std::uint64_t address, std::uint8_t width, std::uint64_t value) {
                          // Makes a region of the monitor's memory guest RAM; `slot` numbers regions from 0.
                          { vm.map(index, region) } -> std::same_as<Result<>>;
                          // `index` counts from 0, the boot processor; the APIC id is what interrupts are sent to.
                          { vm.create_vcpu(index, apic_id) } -> std::same_as<Result<typename M::Vcpu>>;
                          // Whether MWAIT waits in the guest, without an exit, and may be shown to it.
                          { vm.waits_in_guest() } -> std::same_as<bool>;
-                         // A descriptor that becomes readable when the guest writes `value` there, or an error.
-                         { vm.doorbell(address, width, value) } -> std::same_as<Result<int>>;
+                         // A descriptor that becomes readable when the guest writes `value` to a port or an address, by
+                         // `space` (Pio or Mmio), or an error.
+                         { vm.doorbell(space, address, width, value) } -> std::same_as<Result<int>>;
                        };
 
 /// Has windows whose reads do not leave the hypervisor. A machine whose hypervisor lacks them has every read as an

@@ -232,6 +232,7 @@ class MachineBody {
     window_owners_[index] = {.events = &owners_[index], .claims = claims};
     windows_.connect(context, window_owners_[index]);
     context.memory = memory();
+    context.claims = claims;
     context.events = EventLoop::events_of(owners_[index]);
     context.messages = messages_to(*vm_);
     context.log = log_;

@@ -58,7 +58,8 @@ class DeviceWindows {
   }
 
   bool add(Owner& owner, DoorbellAddress const& doorbell, Callback callback) {
-    auto event = vm_->doorbell(owner.claims[doorbell.window].base + doorbell.offset, doorbell.width, doorbell.value);
+    Claim const& window = owner.claims[doorbell.window];
+    auto event = vm_->doorbell(window.kind, window.base + doorbell.offset, doorbell.width, doorbell.value);
     if (!event) {
       if constexpr (hypervisor_has<H, Feature::Doorbells>()) tell(event.error());
       return false;

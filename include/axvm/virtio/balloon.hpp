@@ -46,7 +46,7 @@ class VirtioBalloon {
                    field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   struct State {
-    virtio::MmioState<virtio::BalloonCore::queue_sizes.size()> transport;
+    virtio::RegisterState<virtio::BalloonCore::queue_sizes.size()> transport;
     virtio::BalloonState balloon;
   };
 

@@ -21,6 +21,13 @@ inline constexpr std::uint64_t EVENT_IDX = 1ull << 29;  ///< used_event and avai
 inline constexpr std::uint64_t VERSION_1 = 1ull << 32;  ///< the device follows virtio 1.0 or later
 }  // namespace feature
 
+/// Why a driver is interrupted: bits of InterruptStatus and InterruptACK, [virtio/1.2] 4.2.2, and of the ISR
+/// status, 4.1.4.5.
+namespace interrupt {
+inline constexpr std::uint32_t used_buffer = 1;
+inline constexpr std::uint32_t configuration_change = 2;
+}  // namespace interrupt
+
 /// Device type identifiers, [virtio/1.2] 5.
 namespace device_type {
 inline constexpr std::uint32_t network = 1;

@@ -6,10 +6,10 @@
 
 #include <axvm/core/field.hpp>
 #include <axvm/core/once.hpp>
-#include <axvm/core/text.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/device/placement.hpp>
 #include <axvm/virtio/blk_core.hpp>
+#include <axvm/virtio/blk_parts.hpp>
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
 
@@ -33,50 +33,36 @@ class VirtioBlk {
   };
   /// Help, units and short flags of the settings.
   static constexpr auto fields = axvm::fields(
-      field<&Config::path>{.help = "disk image or block device; none: no disk", .unit = "file", .alias = 'd'},
-      field<&Config::read_only>{.help = "the guest may not write to it"},
-      field<&Config::direct>{.help = "past the host's page cache (O_DIRECT)"},
-      field<&Config::queues>{.help = "request queues", .min = 1, .max = virtio::BlkCore::max_queues},
+      field<&Config::path>{.help = virtio::BlkParts::path_help, .unit = "file", .alias = 'd'},
+      field<&Config::read_only>{.help = virtio::BlkParts::read_only_help},
+      field<&Config::direct>{.help = virtio::BlkParts::direct_help},
+      field<&Config::queues>{.help = virtio::BlkParts::queues_help, .min = 1, .max = virtio::BlkCore::max_queues},
       field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
-  /// What is open for it as long as the machine exists.
-  struct Resources {
-    BlockImage image;
-  };
+  using Resources = virtio::BlkParts::Resources;
 
   struct State {
-    virtio::MmioState<virtio::BlkCore::queue_sizes.size()> transport;
+    virtio::RegisterState<virtio::BlkCore::queue_sizes.size()> transport;
     bool writeback = true;  ///< of the configuration space
 
     friend constexpr bool operator==(State const&, State const&) = default;
   };
 
-  struct Counters {
-    virtio::BlkCounters disk;
-    virtio::TransportCounters transport;
-  };
+  using Counters = virtio::BlkParts::Counters;
 
   /// Whether there is a disk.
   [[nodiscard]] static bool present(Config const& config) { return !config.path.empty(); }
 
-  /// Opens the image. Errors name its path: InvalidArgument for one that is too long, else what the host says.
+  /// Opens the image; see virtio::BlkParts::open.
   [[nodiscard, AXVM_ONCE]] static Result<Resources> open(Config const& config, HostWith<HostPart::Images> const& host) {
-    using namespace std::string_view_literals;
-    if (config.path.truncated())
-      return failure(ErrorCode::InvalidArgument, text<1023>("open disk image "sv, config.path),
-                     text<511>("a path has at most "sv, Path::capacity(), " bytes"sv));
-    if (config.queues < 1 || config.queues > virtio::BlkCore::max_queues)
-      return failure(ErrorCode::OutOfRange, text<1023>("give disk "sv, config.path, " "sv, config.queues, " queues"sv),
-                     text<511>("it has 1 to "sv, virtio::BlkCore::max_queues));
-    Result<BlockImage> image = host.image(config.path, {.read_only = config.read_only, .direct = config.direct});
-    if (!image) return std::unexpected(image.error());
-    return Resources{*std::move(image)};
+    return virtio::BlkParts::open(config.path, {.read_only = config.read_only, .direct = config.direct}, config.queues,
+                                  host);
   }
 
   /// The image must stay open, and where it is, as long as the device lives.
   VirtioBlk(Config const& config, Resources& resources, DeviceContext& context)
       : core_(core(config, resources)), transport_(transport(config, context)) {
-    start(config, resources.image, context);
+    virtio::BlkParts::start(core_, config.path, resources.image, context, Callback::to<&VirtioBlk::finished>(*this));
   }
 
   [[AXVM_ONCE]] void read(MmioAccess& access) { transport_.read(access); }
@@ -109,32 +95,13 @@ class VirtioBlk {
  private:
   // What the constructor does, in functions for AXVM_ONCE.
   [[AXVM_ONCE]] virtio::BlkCore core(Config const& config, Resources& resources) {
-    return {resources.image, config.read_only, file_name(config.path), counters.disk, config.queues};
+    return {resources.image, config.read_only, virtio::BlkParts::file_name(config.path), counters.disk, config.queues};
   }
   [[AXVM_ONCE]] virtio::MmioTransport<virtio::BlkCore> transport(Config const& config, DeviceContext const& context) {
-    return {core_, state.transport, counters.transport, name, context, config.exact_interrupt_status};
-  }
-  [[AXVM_ONCE]] void start(Config const& config, BlockImage const& image, DeviceContext& context) {
-    using namespace std::string_view_literals;
-    if (image.has_queue())
-      core_.set_asynchronous(
-          context.events.watch(image.descriptor(), Interest::Readable, Callback::to<&VirtioBlk::finished>(*this)));
-    else if (image.queue_error() != 0)
-      context.log(Severity::Info, text<1151>(name, ": one request after the other for "sv, config.path,
-                                             ": no io_uring here (errno "sv, image.queue_error(), ")"sv));
+    return {core_, state.transport, counters.transport, virtio::BlkParts::name, context, config.exact_interrupt_status};
   }
 
   void finished() { core_.finished(transport_); }
-
-  /// The path's last component: the disk's serial number, by which the guest can tell its disks apart.
-  static constexpr std::string_view file_name(std::string_view path) {
-    std::size_t begin = path.size();
-    while (begin != 0 && path[begin - 1] != '/') --begin;
-    path.remove_prefix(begin);
-    return path;
-  }
-
-  static constexpr std::string_view name = "virtio-blk";
 
   virtio::BlkCore core_;
   virtio::MmioTransport<virtio::BlkCore> transport_;

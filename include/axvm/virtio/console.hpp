@@ -37,7 +37,7 @@ class VirtioConsole {
   };
 
   struct State {
-    virtio::MmioState<virtio::ConsoleCore::queue_sizes.size()> transport;
+    virtio::RegisterState<virtio::ConsoleCore::queue_sizes.size()> transport;
     virtio::ConsoleBuffers buffers;
   };
 

@@ -42,10 +42,4 @@ inline constexpr std::uint64_t mmio_config_offset = 0x100;
 /// What MagicValue reads as: "virt".
 inline constexpr std::uint32_t mmio_magic = 0x7472'6976;
 
-/// Bits of InterruptStatus and InterruptACK.
-namespace interrupt {
-inline constexpr std::uint32_t used_buffer = 1;
-inline constexpr std::uint32_t configuration_change = 2;
-}  // namespace interrupt
-
 }  // namespace axvm::inline v1::virtio

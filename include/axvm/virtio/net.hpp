@@ -64,7 +64,7 @@ class VirtioNet {
   };
 
   struct State {
-    virtio::MmioState<virtio::NetCore::queue_sizes.size()> transport;
+    virtio::RegisterState<virtio::NetCore::queue_sizes.size()> transport;
     std::uint16_t held = 0;  ///< chains taken ahead of frames
   };
 

@@ -34,7 +34,7 @@ class VirtioRng {
     EntropySource source;
   };
 
-  using State = virtio::MmioState<virtio::RngCore::queue_sizes.size()>;
+  using State = virtio::RegisterState<virtio::RngCore::queue_sizes.size()>;
 
   struct Counters {
     virtio::RngCounters entropy;

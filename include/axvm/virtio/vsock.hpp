@@ -42,7 +42,7 @@ class VirtioVsock {
     StreamHub hub;
   };
 
-  using State = virtio::MmioState<virtio::VsockCore::queue_sizes.size()>;
+  using State = virtio::RegisterState<virtio::VsockCore::queue_sizes.size()>;
 
   struct Counters {
     virtio::VsockCounters sockets;

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <axvm/device/claims.hpp>
 #include <axvm/hv/fake/script.hpp>
 #include <axvm/hv/hypervisor.hpp>
 
@@ -164,7 +165,7 @@ class Vm {
   }
   static constexpr bool waits_in_guest() { return false; }
   /// There are none: every write arrives as an access.
-  [[nodiscard]] Result<int> doorbell(GuestAddress, std::uint8_t, std::uint64_t) {
+  [[nodiscard]] Result<int> doorbell(ClaimKind, std::uint64_t, std::uint8_t, std::uint64_t) {
     return failure(ErrorCode::Unsupported, "register a doorbell: the fake hypervisor has none");
   }
 

@@ -13,6 +13,7 @@
 #include <axvm/core/list.hpp>
 #include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
+#include <axvm/device/claims.hpp>
 #include <axvm/device/io_apic.hpp>
 #include <axvm/device/message.hpp>
 #include <axvm/hv/hypervisor.hpp>
@@ -92,7 +93,7 @@ class Vm {
   /// said of the line before, or no longer where it is null ([linux/kvm] 7.5). One thread at a time.
   void watch_end(unsigned line, Message const* message) { ends_.set(descriptor_.get(), line, message); }
 
-  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<int> doorbell(GuestAddress address, std::uint8_t width,
+  [[nodiscard, gnu::cold, AXVM_ONCE]] Result<int> doorbell(ClaimKind space, std::uint64_t address, std::uint8_t width,
                                                            std::uint64_t value) {
     Descriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (!event) return std::unexpected(failed("create an eventfd for a doorbell").error());
@@ -101,7 +102,7 @@ class Vm {
     ioeventfd.addr = address;
     ioeventfd.len = width;
     ioeventfd.fd = event.get();
-    ioeventfd.flags = KVM_IOEVENTFD_FLAG_DATAMATCH;
+    ioeventfd.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | (space == ClaimKind::Pio ? KVM_IOEVENTFD_FLAG_PIO : 0u);
     if (auto set = call(KVM_IOEVENTFD, &ioeventfd, "register a doorbell"); !set) return std::unexpected(set.error());
     return doorbells_.add(std::move(event)).get();
   }
