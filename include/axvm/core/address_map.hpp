@@ -25,6 +25,11 @@ struct AddressMap {
   /// functions of 4 KiB.
   static constexpr std::uint64_t pci_config_size = MiB;
   static constexpr std::uint64_t pci_device_size = 0x8000;
+
+  /// Whether an address is in the configuration space of PCI bus 0, of a machine that has it.
+  [[nodiscard]] constexpr bool in_pci_config(GuestAddress address) const {
+    return address >= pci_config && address - pci_config < pci_config_size;
+  }
 };
 
 }  // namespace axvm::inline v1
