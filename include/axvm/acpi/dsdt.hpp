@@ -7,6 +7,8 @@
 #include <axvm/acpi/byte_writer.hpp>
 #include <axvm/acpi/header.hpp>
 #include <axvm/acpi/platform.hpp>
+#include <axvm/acpi/resources.hpp>
+#include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 
 namespace axvm::inline v1::acpi {
@@ -17,8 +19,34 @@ struct [[gnu::packed]] Dsdt {
 };
 static_assert(sizeof(Dsdt) == 36);
 
-/// Writes the DSDT: \_S5, the processors as ACPI0007 devices C000, C001, ... and what `devices(Aml&)` adds to \_SB.
-/// Returns its address, or why something in it cannot be expressed; missing room shows in `out` only.
+/// Writes PCI bus 0: the host bridge and what it hands on, and motherboard resources that have the configuration space,
+/// because operating systems believe an MCFG only where another device of the namespace has the memory
+/// ([pci-firmware] 4.1.2). The functions there are conventional PCI's: PNP0A03, and nothing to negotiate.
+[[gnu::cold, AXVM_ONCE]] constexpr void write_pci_bus(Aml& aml, Platform const& platform) {
+  aml.device("PCI0", [&] {
+    aml.name("_HID", EisaId("PNP0A03"));
+    aml.name("_UID", 0);
+    aml.name("_SEG", 0);
+    aml.name("_BBN", 0);
+    PciWindow const &memory = platform.pci_memory, &ports = platform.pci_ports;
+    ResourceTemplate resources;
+    resources.word_bus_number(0, 0);
+    if (!ports.empty())
+      resources.word_io(static_cast<std::uint16_t>(ports.first), static_cast<std::uint16_t>(ports.last));
+    if (!memory.empty())
+      resources.dword_memory(static_cast<std::uint32_t>(memory.first), static_cast<std::uint32_t>(memory.last));
+    aml.name("_CRS", resources);
+  });
+  aml.device("ECAM", [&] {
+    aml.name("_HID", EisaId("PNP0C02"));
+    aml.name("_UID", 0);
+    aml.name("_CRS", ResourceTemplate{}.memory32_fixed(platform.pci_config, pci_bus_size));
+  });
+}
+
+/// Writes the DSDT: \_S5, the processors as ACPI0007 devices C000, C001, ..., PCI where there is some, and what
+/// `devices(Aml&)` adds to \_SB. Returns its address, or why something in it cannot be expressed; missing room shows in
+/// `out` only.
 template <class Devices>
 [[gnu::cold]] constexpr Result<GuestAddress> write_dsdt(ByteWriter& out, Platform const& platform, Devices&& devices) {
   Result<> status;
@@ -33,6 +61,7 @@ template <class Devices>
           aml.name("_HID", "ACPI0007");
           aml.name("_UID", uid);
         });
+      if (platform.pci_config != 0) write_pci_bus(aml, platform);
       devices(aml);
     });
     out.skip(aml.size());

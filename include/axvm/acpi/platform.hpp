@@ -47,6 +47,16 @@ enum class PowerProfile : std::uint8_t {
   Tablet = 8,
 };
 
+/// Bytes of configuration space that a PCI bus has ([pci-firmware] 4.1.2).
+inline constexpr std::uint64_t pci_bus_size = MiB;
+
+/// A range of addresses or ports, both ends included; as it stands, none.
+struct PciWindow {
+  std::uint64_t first = 1, last = 0;
+
+  [[nodiscard]] constexpr bool empty() const { return first > last; }
+};
+
 /// Everything the tables say about a machine, the devices' own parts excepted. The spans must live as long as the
 /// tables are being written. A PC, not hardware-reduced: PM1 registers at I/O ports, an SCI, ACPI mode always on.
 struct Platform {
@@ -77,6 +87,11 @@ struct Platform {
   bool cmos_rtc = false;         ///< there is an RTC at 0x70; without one a guest would wait seconds for it
   std::uint8_t rtc_century = 0;  ///< the RTC's index of the century, 0 when it has none
   bool msi = true;               ///< message-signalled interrupts work
+
+  /// The configuration space of PCI bus 0 as memory (ECAM): 1 MiB below 4 GiB, at a multiple of that; 0: no PCI.
+  GuestAddress pci_config = 0;
+  PciWindow pci_memory;  ///< what the bus hands on of the memory below 4 GiB, outside its configuration space
+  PciWindow pci_ports;   ///< and of the ports
 
   /// Number of NUMA nodes, proximity domains 0 to nodes - 1; 0: no SRAT and no SLIT.
   std::uint32_t nodes = 0;
@@ -123,6 +138,18 @@ struct Platform {
     return refuse(text<511>("PM1a_CNT_BLK needs 2 ports, not at ", Hex{platform.pm1a_control}));
   if (platform.pm_timer > 0xfffc) return refuse(text<511>("PM_TMR_BLK needs 4 ports, not at ", Hex{platform.pm_timer}));
   if (platform.sleep_type_s5 > 7) return refuse(text<511>("the sleep type ", platform.sleep_type_s5, " is above 7"));
+  if (!is_aligned(platform.pci_config, pci_bus_size) || platform.pci_config >= 4 * GiB)
+    return refuse(text<511>("PCI configuration space needs 1 MiB below 4 GiB, not at ", Hex{platform.pci_config}));
+  PciWindow const &memory = platform.pci_memory, &ports = platform.pci_ports;
+  auto window = [](PciWindow const& of) { return text<63>(Hex{of.first}, " to ", Hex{of.last}); };
+  if (platform.pci_config == 0 && (!memory.empty() || !ports.empty()))
+    return refuse("there are windows to PCI, and no PCI configuration space");
+  if (!memory.empty() && (memory.last >= 4 * GiB ||
+                          (memory.first < platform.pci_config + pci_bus_size && memory.last >= platform.pci_config)))
+    return refuse(
+        text<511>("the PCI memory window ", window(memory), " leaves 4 GiB or has configuration space in it"));
+  if (!ports.empty() && ports.last > 0xffff)
+    return refuse(text<511>("the PCI port window ", window(ports), " leaves the 64 Ki ports"));
   if (platform.nodes == 0) return {};
 
   std::uint64_t nodes = platform.nodes;

@@ -9,6 +9,7 @@
 #include <axvm/acpi/facs.hpp>
 #include <axvm/acpi/fadt.hpp>
 #include <axvm/acpi/madt.hpp>
+#include <axvm/acpi/mcfg.hpp>
 #include <axvm/acpi/platform.hpp>
 #include <axvm/acpi/rsdp.hpp>
 #include <axvm/acpi/slit.hpp>
@@ -38,7 +39,7 @@ template <class Devices>
                                                      " bytes must begin at a multiple of 16 and end below 4 GiB"));
   ByteWriter out(storage, base);
   // The RSDP and the XSDT come first but are known last: room is left for them.
-  std::size_t entries = platform.nodes != 0 ? 4 : 2;
+  const std::size_t entries = 2 + (platform.nodes != 0 ? 2 : 0) + (platform.pci_config != 0 ? 1 : 0);
   out.put(Rsdp{});
   out.align(16);
   std::size_t xsdt_offset = out.size();
@@ -46,11 +47,12 @@ template <class Devices>
   for (std::size_t i = 0; i < xsdt_size; ++i) out.put<std::uint8_t>(0);
 
   GuestAddress facs = write_facs(out);
-  GuestAddress list[4] = {0, write_madt(out, platform), 0, 0};
+  GuestAddress list[5] = {0, write_madt(out, platform)};
   if (platform.nodes != 0) {
     list[2] = write_srat(out, platform);
     list[3] = write_slit(out, platform);
   }
+  if (platform.pci_config != 0) list[entries - 1] = write_mcfg(out, platform);
   // The FADT of its fixed size comes before the DSDT, whose address is the next multiple of 16.
   out.align(16);
   list[0] = out.address();

@@ -33,6 +33,7 @@ consteval auto layout_fault() {
     else if constexpr (fault.kind == FaultKind::WindowsOverlap) return Found<WindowsOverlap<A, B, at<where>>>{};
     else if constexpr (fault.kind == FaultKind::LineClaimedTwice) return Found<LineClaimedTwice<A, B, where>>{};
     else if constexpr (fault.kind == FaultKind::NoFreeIrq) return Found<NoFreeIrq<A, where>>{};
+    else if constexpr (fault.kind == FaultKind::NoFreePciSlot) return Found<NoFreePciSlot<A, where>>{};
     else if constexpr (fault.kind == FaultKind::NoRoomForWindow) return Found<NoRoomForWindow<A, at<where>>>{};
     else if constexpr (fault.kind == FaultKind::PortOutOfRange) return Found<PortOutOfRange<A, at<where>>>{};
     else if constexpr (fault.kind == FaultKind::WindowOutsideHole) return Found<WindowOutsideHole<A, at<where>>>{};

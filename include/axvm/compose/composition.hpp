@@ -85,6 +85,9 @@ struct Composition {
   /// Where every claim of every device is; constant.
   static constexpr auto layout = detail::placement<CpuProfileType, List, typename Parts::OwnIoApic>.claims;
 
+  /// Whether the machine has a PCI bus: a device claims a function of it, be it absent or not.
+  static constexpr bool has_pci = detail::placement<CpuProfileType, List, typename Parts::OwnIoApic>.pci_devices != 0;
+
   /// Whether the machine has interrupt controllers: the platform is a PC, or something claims an interrupt.
   static constexpr bool has_interrupts = [] {
     bool any = CpuProfileType::platform == Platform::Pc;

@@ -62,6 +62,7 @@ struct Description {
   std::optional<std::uint32_t> halt_poll_ns{};
   std::uint64_t memory = 0;  ///< bytes of RAM
   AddressMap address_map;
+  bool has_pci = false;                        ///< a device claims a PCI function, be it absent or not
   std::span<const DeviceDescription> devices;  ///< the profile's own first, then the listed ones in their order
   std::array<std::uint64_t, max_devices / 64> present_bits{};
   /// Where it runs, if that was planned; the plan must outlive the description.
@@ -70,6 +71,12 @@ struct Description {
   /// Whether the configuration wants device `index`. The place of an absent one stays reserved.
   [[nodiscard]] constexpr bool present(std::size_t index) const {
     return (present_bits[index / 64] >> index % 64 & 1) != 0;
+  }
+
+  /// The device number on PCI bus 0 whose configuration space the window at this address is; nothing for other windows.
+  [[nodiscard]] constexpr std::optional<unsigned> pci_device(GuestAddress window) const {
+    if (!has_pci || !address_map.in_pci_config(window)) return {};
+    return static_cast<unsigned>((window - address_map.pci_config) / AddressMap::pci_device_size);
   }
 };
 
@@ -131,6 +138,7 @@ template <class Composed>
                           .halt_poll_ns = halt_poll_of<Profile>(config.cpu_use),
                           .memory = config.memory,
                           .address_map = Profile::address_map,
+                          .has_pci = Composed::has_pci,
                           .devices = detail::device_descriptions<Composed>};
   [&]<class... Ds, std::size_t... Is>(Devices<Ds...>, std::index_sequence<Is...>) {
     ((description.present_bits[Is / 64] |= std::uint64_t{detail::is_present<Ds>(boost::hana::at_c<Is>(config.devices))}

@@ -68,6 +68,9 @@ struct LineClaimedTwice;
 /// No line is left for `D`; `Lines` is how many the machine has to give away when the fixed ones are taken.
 template <class D, std::uint64_t Lines>
 struct NoFreeIrq;
+/// No device number of PCI bus 0 is left for `D`; `Slots` is how many there are.
+template <class D, std::uint64_t Slots>
+struct NoFreePciSlot;
 /// `D` claims `Lines` interrupt lines, more than a device can have.
 template <class D, std::size_t Lines>
 struct TooManyLines;
@@ -158,6 +161,11 @@ template <class D, std::uint64_t Lines>
 constexpr bool machine_with<NoFreeIrq<D, Lines>> __attribute__((
     unavailable("axvm: no interrupt line is left; the number is how many there are for claims without .line: list "
                 "fewer devices that claim one"))) = true;
+
+template <class D, std::uint64_t Slots>
+constexpr bool machine_with<NoFreePciSlot<D, Slots>> __attribute__((
+    unavailable("axvm: no PCI device number is left; the number is how many there are for claims of a PciFunction: "
+                "list fewer devices that claim one"))) = true;
 
 template <class D, std::size_t Lines>
 constexpr bool machine_with<TooManyLines<D, Lines>> __attribute__((

@@ -38,6 +38,7 @@ enum class FaultKind : std::uint8_t {
   WindowsOverlap,
   LineClaimedTwice,
   NoFreeIrq,
+  NoFreePciSlot,
   NoRoomForWindow,
   PortOutOfRange,
   WindowOutsideHole,
@@ -55,10 +56,21 @@ template <std::size_t N>
 struct LayoutResult {
   std::array<PlacedClaim, N> claims{};
   LayoutFault fault{};
+  std::uint64_t pci_devices = 0;  ///< device numbers of PCI bus 0 that are taken, from 0 on
 };
 
 constexpr bool overlap(Claim const& a, Claim const& b) {
   return a.kind == b.kind && a.base < b.base + b.size && b.base < a.base + a.size;
+}
+
+/// Whether configuration space has room for the functions of a PCI device, the one with this number.
+constexpr LayoutFault check_functions(PlacedClaim const& placed, std::uint64_t number) {
+  Claim const& claim = placed.claim;
+  if (claim.size == 0 || claim.size > AddressMap::pci_device_size)
+    return {FaultKind::NoRoomForWindow, placed.device, 0, claim.size};
+  if (number == AddressMap::pci_config_size / AddressMap::pci_device_size)
+    return {FaultKind::NoFreePciSlot, placed.device, 0, number};
+  return {};
 }
 
 /// Whether a fixed claim is one that can exist at all.
@@ -160,14 +172,22 @@ constexpr std::uint64_t choose_line(std::uint64_t used) {
   return floating;
 }
 
-/// Checks fixed claims against each other and places the floating ones. Each claim is looked at once; the first fault
-/// ends it. `io_apic` is the index of the machine's own, if there is one.
+/// Checks fixed claims against each other, places the floating ones and numbers PCI devices. Each claim is looked at
+/// once; the first fault ends it. `io_apic` is the index of the machine's own, if there is one.
 template <std::size_t N>
 constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, AddressMap const& map,
                                 std::size_t io_apic = ~std::size_t{0}) {
   LayoutResult<N> result{claims, {}};
-  for (PlacedClaim const& placed : result.claims) {
+  for (PlacedClaim& placed : result.claims) {
     if (placed.device == io_apic) continue;  // it has a place of its own
+    if (placed.claim.base == pci_slot && placed.claim.kind == ClaimKind::Mmio) {
+      result.fault = check_functions(placed, result.pci_devices);
+      if (result.fault.kind != FaultKind::None) return result;
+      if (result.pci_devices++ != 0) continue;
+      // Until what is fixed has been compared, the first stands for the configuration space of all there can be.
+      placed.claim.base = map.pci_config;
+      placed.claim.size = AddressMap::pci_config_size;
+    }
     result.fault = check_fixed(placed, map);
     if (result.fault.kind != FaultKind::None) return result;
   }
@@ -177,7 +197,7 @@ constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, Addres
   std::size_t fixed_count = 0;
   for (std::size_t i = 0; i < N; ++i) {
     PlacedClaim const& b = result.claims[i];
-    if (b.claim.base == floating) continue;
+    if (b.claim.base >= pci_slot) continue;  // it has no place yet
     for (std::size_t j = 0; j < fixed_count; ++j) {
       PlacedClaim const& a = result.claims[fixed[j]];
       if (!overlap(a.claim, b.claim)) continue;
@@ -189,8 +209,14 @@ constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, Addres
     if (b.claim.kind == ClaimKind::Irq) lines_used |= std::uint64_t{1} << b.claim.base;
     else (b.claim.kind == ClaimKind::Pio ? ports : windows).take(b.claim);
   }
+  std::uint64_t pci_device = 0;
   for (std::size_t i = 0; i < N; ++i) {
     PlacedClaim& placed = result.claims[i];
+    if (claims[i].claim.base == pci_slot && placed.claim.kind == ClaimKind::Mmio) {
+      placed.claim.base = map.pci_config + pci_device++ * AddressMap::pci_device_size;
+      placed.claim.size = claims[i].claim.size;
+      continue;
+    }
     if (placed.claim.base != floating || placed.claim.kind == ClaimKind::Msi) continue;
     const bool irq = placed.claim.kind == ClaimKind::Irq, port = placed.claim.kind == ClaimKind::Pio;
     if (irq) {

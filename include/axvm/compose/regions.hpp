@@ -16,6 +16,7 @@ enum class RegionKind : std::uint8_t {
   Unused,           ///< nothing: no device window is ever placed there
   Hole,             ///< where device windows are placed, and none is
   Window,           ///< a device's MMIO window
+  PciConfig,        ///< configuration space of PCI bus 0 where no device's function is
   IoApic,           ///< the I/O APIC's registers
   LocalApic,        ///< the local APICs' registers
   HypervisorPages,  ///< kept for the hypervisor: an identity-mapped page table and a TSS (AddressMap)
@@ -30,6 +31,7 @@ constexpr std::string_view name_of(RegionKind kind) {
     case RegionKind::Unused: return "unused"sv;
     case RegionKind::Hole: return "free for devices"sv;
     case RegionKind::Window: return "window"sv;
+    case RegionKind::PciConfig: return "PCI configuration"sv;
     case RegionKind::IoApic: return "I/O APIC"sv;
     case RegionKind::LocalApic: return "local APIC"sv;
     case RegionKind::HypervisorPages: return "hypervisor pages"sv;
@@ -84,6 +86,7 @@ struct RamEnds {
 template <class Visit>
 [[gnu::cold]] constexpr void for_each_region(Description const& machine, Visit&& visit) {
   AddressMap const& map = machine.address_map;
+  const GuestAddress pci_end = map.pci_config + AddressMap::pci_config_size;
   const detail::RamEnds ram(machine);
   GuestAddress at = 0;
   auto fill_up_to = [&](GuestAddress end) {
@@ -92,6 +95,8 @@ template <class Visit>
       GuestAddress limit = ram.high;
       if (at < ram.low) limit = ram.low;
       else if (at < map.hole) kind = RegionKind::Unused, limit = map.hole;
+      else if (machine.has_pci && map.in_pci_config(at)) kind = RegionKind::PciConfig, limit = pci_end;
+      else if (machine.has_pci && at < map.pci_config) kind = RegionKind::Hole, limit = map.pci_config;
       else if (at < map.windows_end) kind = RegionKind::Hole, limit = map.windows_end;
       else if (at < map.high_ram) kind = RegionKind::Unused, limit = map.high_ram;
       else if (at >= ram.high) return;

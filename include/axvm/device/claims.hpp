@@ -12,6 +12,9 @@ namespace axvm::inline v1 {
 /// In a claim: the machine chooses the address or the line.
 inline constexpr std::uint64_t floating = ~0ull;
 
+/// In a claim of a window: configuration space of a PCI device whose number the machine chooses.
+inline constexpr std::uint64_t pci_slot = floating - 1;
+
 /// How an interrupt line signals.
 enum class Trigger : std::uint8_t { Edge, Level };
 
@@ -22,7 +25,7 @@ enum class ClaimKind : std::uint8_t { Pio, Mmio, Irq, Msi };
 struct Claim {
   ClaimKind kind{};
   std::string_view name;            ///< empty for an unnamed claim
-  std::uint64_t base = floating;    ///< port, address or line; `floating` is placed by the machine
+  std::uint64_t base = floating;    ///< port, address or line; `floating` and `pci_slot` are placed by the machine
   std::uint64_t size = 0;           ///< ports, bytes or message vectors; 1 for a line
   Trigger trigger = Trigger::Edge;  ///< lines only
 };
@@ -46,6 +49,18 @@ struct Mmio {
 
   static constexpr auto name = Name;
   [[nodiscard]] constexpr Claim value() const { return {ClaimKind::Mmio, name.view(), base, size, Trigger::Edge}; }
+};
+
+/// Claims function 0 of a device of PCI bus 0; the machine chooses the device number, the next one in the order of its
+/// list. The window is the function's 4 KiB of configuration space, where the guest has it in memory (ECAM,
+/// [pci-firmware] 4.1): accesses to it are accesses to any window. What the function has in its Base Address registers
+/// are windows and ports with claims of their own.
+template <FixedString Name = "">
+struct PciFunction {
+  static constexpr auto name = Name;
+  [[nodiscard]] constexpr Claim value() const {
+    return {ClaimKind::Mmio, name.view(), pci_slot, 0x1000, Trigger::Edge};
+  }
 };
 
 /// Claims an interrupt line: a pin of the I/O APIC (global system interrupt), 0 to 47. Level lines are active high.

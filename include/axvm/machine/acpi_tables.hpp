@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include <axvm/acpi/acpi.hpp>
@@ -19,11 +22,39 @@ struct DeviceNodes {
   void operator()(acpi::Aml& aml) const { describe(machine, aml); }
 };
 
+/// The PCI bus of a machine, as far as it has devices there.
+struct PciBus {
+  GuestAddress config = 0;            ///< configuration space; 0: nothing is on the bus
+  acpi::PciWindow memory{}, ports{};  ///< what the windows of its devices lie in
+
+  /// Adds a device that is there, if it is a function of the bus. The machine has PCI: nothing else is in configuration
+  /// space.
+  [[gnu::cold, AXVM_ONCE]] void add(std::span<const Claim> claims, AddressMap const& map) {
+    auto is_function = [&map](Claim const& claim) {
+      return claim.kind == ClaimKind::Mmio && map.in_pci_config(claim.base);
+    };
+    if (std::none_of(claims.begin(), claims.end(), is_function)) return;
+    config = map.pci_config;
+    for (Claim const& claim : claims) {
+      if (claim.kind == ClaimKind::Pio) extend(ports, claim);
+      else if (claim.kind == ClaimKind::Mmio && !is_function(claim)) extend(memory, claim);
+    }
+  }
+
+ private:
+  static void extend(acpi::PciWindow& window, Claim const& claim) {
+    const std::uint64_t last = claim.base + (claim.size - 1);
+    if (window.empty()) window = {claim.base, last};
+    else window = {std::min(window.first, claim.base), std::max(window.last, last)};
+  }
+};
+
 /// Writes the ACPI tables of a machine into its memory: the platform's fixed part, then what the devices say of
-/// themselves. `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the hypervisor's. With a plan
-/// that has several NUMA nodes, the guest is told of them. `regions` are its RAM. Returns the address of the RSDP.
+/// themselves and its PCI bus. `own_pins` is how many pins the machine's own I/O APIC has, 0 where it is the
+/// hypervisor's. With a plan that has several NUMA nodes, the guest is told of them. `regions` are its RAM. Returns the
+/// address of the RSDP.
 [[gnu::cold, AXVM_ONCE]] inline Result<GuestAddress> write_machine_tables(
-    DeviceNodes devices, unsigned own_pins, GuestMemory const& memory, AddressMap const& map,
+    DeviceNodes devices, PciBus const& pci, unsigned own_pins, GuestMemory const& memory, AddressMap const& map,
     std::span<const GuestRegion> regions, Topology const& topology, PlacementPlan const* plan) {
   std::vector<acpi::Processor> processors(topology.vcpus);
   for (unsigned i = 0; i < topology.vcpus; ++i) processors[i].apic_id = topology.apic_id(i);
@@ -49,6 +80,9 @@ struct DeviceNodes {
     for (unsigned source = own_pins; source < 16; ++source)
       missing.push_back({.source = static_cast<std::uint8_t>(source), .gsi = 2});
   platform.overrides = missing;  // the hypervisor wires ISA interrupt 0 to pin 0, as all others to their own
+  platform.pci_config = pci.config;
+  platform.pci_memory = pci.memory;
+  platform.pci_ports = pci.ports;
   platform.sci = AcpiPower::sci_interrupt;
   platform.pm1a_event = AcpiPower::pm1a_event_block;
   platform.pm1a_control = AcpiPower::pm1a_control_block;

@@ -254,6 +254,15 @@ class MachineBody {
         describe(aml, Placement{claims_of<Composed>(i), instance_of<Composed>(i)});
   }
 
+  /// The PCI bus with every device that is there.
+  [[gnu::cold]] PciBus pci_bus() const {
+    PciBus bus;
+    if constexpr (Composed::has_pci)
+      for (std::size_t i = 0; i != places_.size(); ++i)
+        if (places_[i].wanted()) bus.add(claims_of<Composed>(i), Profile::address_map);
+    return bus;
+  }
+
   [[gnu::cold]] Result<> build_vcpus() {
     const MachineTopology topology(config_.vcpus, place_.plan());
     for (unsigned index = 0; index < config_.vcpus; ++index) {
@@ -275,7 +284,7 @@ class MachineBody {
       unsigned own_pins = 0;
       if constexpr (Composed::own_io_apic) own_pins = board_.template cell<Composed::io_apic>().device()->pins();
       auto describe = [](void* self, acpi::Aml& aml) { static_cast<MachineBody*>(self)->describe_devices(aml); };
-      auto rsdp = write_machine_tables({this, describe}, own_pins, memory(), Profile::address_map,
+      auto rsdp = write_machine_tables({this, describe}, pci_bus(), own_pins, memory(), Profile::address_map,
                                        memory_.ram().regions(), topology.get(), place_.plan());
       if (!rsdp) return std::unexpected(rsdp.error());
       context.rsdp = *rsdp;

@@ -36,6 +36,16 @@ namespace detail {
   });
 }
 
+/// The PCI functions that a device is, as lspci has them.
+[[gnu::cold]] inline void json_functions(JsonWriter& json, Description const& machine,
+                                         DeviceDescription const& device) {
+  json.array([&] {
+    for (Claim const& claim : device.claims)
+      if (claim.kind != ClaimKind::Mmio) continue;
+      else if (const auto number = machine.pci_device(claim.base)) json.value(notation::pci(*number));
+  });
+}
+
 [[gnu::cold]] inline void json_device(JsonWriter& json, Description const& machine, std::size_t index) {
   DeviceDescription const& device = machine.devices[index];
   json.object([&] {
@@ -48,6 +58,7 @@ namespace detail {
     json.key("mmio"), json_claims(json, device, ClaimKind::Mmio);
     json.key("irqs"), json_claims(json, device, ClaimKind::Irq);
     json.key("messages"), json_claims(json, device, ClaimKind::Msi);
+    if (machine.has_pci) json.key("pci"), json_functions(json, machine, device);
     json.key("acpi");
     const AcpiNode node = machine.present(index) ? device.acpi_node() : AcpiNode{};
     if (node.path.empty()) return json.null();

@@ -77,6 +77,7 @@ class MachinePicture {
     switch (region.kind) {
       case RegionKind::Ram: return "ram";
       case RegionKind::AcpiTables: return "acpi";
+      case RegionKind::PciConfig:
       case RegionKind::Unused: return "unused";
       case RegionKind::Hole: return "hole";
       case RegionKind::Window: return style_of(region.device);

@@ -15,7 +15,7 @@ namespace axvm::inline v1 {
 struct DeviceLines {
   std::string title;               ///< "VirtioBlk blk0"
   std::vector<std::string> ports;  ///< "0x40-0x43 counters"
-  std::vector<std::string> mmio;   ///< "0xd0000000-0xd0000fff"
+  std::vector<std::string> mmio;   ///< "0xd0000000-0xd0000fff"; "PCI 00:03.0" behind configuration space
   std::vector<std::string> irq;    ///< "4 edge", "2 messages"
   std::string acpi;                ///< the node's path below \_SB and its _HID: "COM1 PNP0501"
 
@@ -29,7 +29,10 @@ struct DeviceLines {
       };
       switch (claim.kind) {
         case ClaimKind::Pio: ports.push_back(named(notation::range(claim.base, claim.size))); break;
-        case ClaimKind::Mmio: mmio.push_back(named(notation::range(claim.base, claim.size))); break;
+        case ClaimKind::Mmio:
+          mmio.push_back(named(notation::range(claim.base, claim.size)));
+          if (const auto number = machine.pci_device(claim.base)) mmio.push_back("PCI " + notation::pci(*number));
+          break;
         case ClaimKind::Irq:
           irq.push_back(named(std::to_string(claim.base).append(" ").append(notation::name_of(claim.trigger))));
           break;
@@ -57,6 +60,7 @@ struct DeviceLines {
   if (region.kind != RegionKind::Window) return std::string(name_of(region.kind));
   std::string title = DeviceLines::title_of(machine.devices[region.device]);
   if (!region.name.empty()) title.append(" ").append(region.name);
+  if (const auto number = machine.pci_device(region.base)) title.append(", PCI ").append(notation::pci(*number));
   return title;
 }
 

@@ -20,6 +20,9 @@ namespace axvm::inline v1::notation {
   return "0x" + text;
 }
 
+/// Function 0 of a device of PCI bus 0, as lspci has it: "00:03.0".
+[[gnu::cold]] inline std::string pci(unsigned device) { return "00:" + hex(device, 2).substr(2) + ".0"; }
+
 /// The first and the last of `size` (at least 1) ports or addresses: "0x3f8-0x3ff", or "0x61" where there is only one.
 [[gnu::cold]] inline std::string range(std::uint64_t base, std::uint64_t size) {
   return size == 1 ? hex(base) : hex(base) + "-" + hex(base + (size - 1));
