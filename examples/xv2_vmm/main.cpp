@@ -13,6 +13,7 @@
 #include <axvm/bind/unpack.hpp>
 #include <axvm/observe/observe.hpp>
 #include <axvm/virtio_balloon.hpp>
+#include <axvm/virtio_blk_pci.hpp>
 #include <axvm/virtio_console.hpp>
 #include <axvm/virtio_net.hpp>
 #include <axvm/virtio_rng.hpp>
@@ -24,10 +25,10 @@
 
 namespace {
 
-using Xv2 =
-    axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>,
-                                                    axvm::VirtioRng, axvm::VirtioConsole, axvm::VirtioVsock,
-                                                    axvm::VirtioBalloon, axvm::Repeat<2, axvm::VirtioNet>>>;
+using Xv2 = axvm::Machine<axvm::IvyBridgeXv2,
+                          axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<8, axvm::VirtioBlk>,
+                                        axvm::Repeat<4, axvm::VirtioBlkPci>, axvm::VirtioRng, axvm::VirtioConsole,
+                                        axvm::VirtioVsock, axvm::VirtioBalloon, axvm::Repeat<2, axvm::VirtioNet>>>;
 
 /// One line on standard error; a raw terminal needs the carriage return.
 void say(axvm::Severity severity, std::string_view message) {

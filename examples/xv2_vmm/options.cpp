@@ -49,9 +49,8 @@ void attach(DeviceOption const& option, std::vector<std::string> const& given, s
 }
 
 /// "PATH" or "PATH,ro".
-void attach_disks(std::vector<std::string> const& disks, std::span<const axvm::Setting> settings,
-                  axvm::SettingFlags const& flags, Errors& errors) {
-  constexpr DeviceOption option{"--disk", "blk", "path", "disk", "a file", ""};
+void attach_disks(DeviceOption const& option, std::vector<std::string> const& disks,
+                  std::span<const axvm::Setting> settings, axvm::SettingFlags const& flags, Errors& errors) {
   attach(option, disks, settings, flags, errors, [](std::string_view disk, auto const& set, auto const& report) {
     const bool read_only = disk.ends_with(",ro");
     if (read_only) disk.remove_suffix(3);
@@ -101,7 +100,7 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   CLI::App app{"Boots Linux on the Xv2 machine: a Xeon E5-2680 v2, a serial console, virtio disks.", "xv2_vmm"};
   app.set_version_flag("--version", std::string("xv2_vmm ") + AXVM_VERSION, "print the version and exit");
   std::string file;
-  std::vector<std::string> disks, networks;
+  std::vector<std::string> disks, pci_disks, networks;
   bool write_config = false;
   app.add_option("--config", file, "machine file to start from; what is given here overrides it")
       ->type_name("FILE")
@@ -119,6 +118,11 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
       ->type_name("FILE")
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.add_option("--disk", disks, "fill blk0, blk1, ... in order; PATH,ro attaches it read-only; repeat for more")
+      ->type_name("PATH[,ro]")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  app.add_option("--pci-disk", pci_disks,
+                 "fill blkpci0, blkpci1, ... in order, as --disk does: fewer exits a request, more when the guest starts")
       ->type_name("PATH[,ro]")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -143,7 +147,8 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   Errors in_file;
   if (!file.empty()) in_file = axvm::read_toml(file, settings);
   errors.insert(errors.end(), in_file.begin(), in_file.end());
-  attach_disks(disks, settings, flags, errors);
+  attach_disks({"--disk", "blk", "path", "disk", "a file", ""}, disks, settings, flags, errors);
+  attach_disks({"--pci-disk", "blkpci", "path", "PCI disk", "a file", ""}, pci_disks, settings, flags, errors);
   attach_networks(networks, settings, flags, errors);
   flags.apply(errors);
   const auto base = axvm::boot::join_command_line(options.guest.cmdline,

@@ -1,9 +1,10 @@
 #pragma once
 
-#include <string_view>
+#include <cstdint>
 
 #include <axvm/core/field.hpp>
 #include <axvm/core/once.hpp>
+#include <axvm/device/access.hpp>
 #include <axvm/device/device.hpp>
 #include <axvm/virtio/blk_core.hpp>
 #include <axvm/virtio/blk_parts.hpp>
@@ -111,5 +112,8 @@ class VirtioBlkPci {
   virtio::BlkCore core_;
   virtio::PciTransport<virtio::BlkCore> transport_;
 };
+
+static_assert(Device<VirtioBlkPci> && HasResources<VirtioBlkPci> && HasPresence<VirtioBlkPci> &&
+              HasQuiesce<VirtioBlkPci>);
 
 }  // namespace axvm::inline v1

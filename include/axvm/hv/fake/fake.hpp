@@ -220,6 +220,7 @@ class FakeLocalApics : public Fake {
   using Fake::Fake;
   [[nodiscard]] static Result<FakeLocalApics> open() { return FakeLocalApics(); }
   static constexpr bool lacks_io_apic = true;
+  static constexpr bool has(Feature feature) { return feature == Feature::MessageInterrupts; }
 };
 static_assert(Hypervisor<FakeLocalApics>);
 

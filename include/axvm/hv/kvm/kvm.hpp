@@ -34,8 +34,10 @@ class Kvm {
 
   /// Local APICs only: no device is KVM's own.
   static constexpr bool lacks_io_apic = true;
-  /// What devices may ask for by `needs`.
-  static constexpr bool has(Feature feature) { return feature == Feature::Doorbells; }
+  /// What devices may ask for by `needs`, or need by their claims.
+  static constexpr bool has(Feature feature) {
+    return feature == Feature::Doorbells || feature == Feature::MessageInterrupts;
+  }
 
   [[nodiscard, gnu::cold, AXVM_ONCE]] Result<Vm> create_vm(VmPlan const& plan) {
     const int most = ::ioctl(device_.get(), KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
