@@ -71,7 +71,7 @@ for table in "$work"/tables/*.dat; do
   read_table "$table" || fail "$(basename "$table" .dat) is not read without complaint"
   count=$((count + 1))
 done
-[ "$count" -ge 24 ] || fail "only $count tables were written"
+[ "$count" -ge 38 ] || fail "only $count tables were written"
 
 # The RSDP is compiled from its fields and must come out as the same 36 bytes, both checksums included.
 for table in "$work"/tables/*-RSDP.dat; do
@@ -111,6 +111,10 @@ evaluate xv2 'execute \_SB.VR17._UID;resources \_SB.VR05;resources \_SB.COM1' \
   '\[Integer\] = 0000000000000017' 'D0005000' '03F8'
 evaluate all 'execute \_SB.PWRB._STA;execute \_SB.GED0.TWIC 6 3;execute \_SB.GED0._EVT 0x14;resources \_SB.PCI0' \
   '\[Integer\] = 000000000000000F' '\[Integer\] = 0000000000000006' 'Notify on \[PWRB\].*Value 0x80' '000000FFFFFFFFFF'
+
+evaluate pci 'execute \_SB.PCI0._HID;resources \_SB.PCI0;resources \_SB.ECAM' \
+  '\[Integer\] = 00000000030AD041' 'D0003FFF' 'C03F' 'FEB00000' '00100000'
+evaluate bare-pci 'execute \_SB.PCI0._BBN;resources \_SB.PCI0' '\[Integer\] = 0000000000000000'
 
 # The check itself can fail: one changed byte is a wrong checksum, one lost byte a wrong length.
 printf '\001' | dd of="$work/tables/small-FACP.dat" bs=1 seek=50 conv=notrunc 2>/dev/null

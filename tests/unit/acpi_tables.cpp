@@ -369,6 +369,34 @@ TEST_CASE("ACPI tables of 300 processors and of all that AML can say") {
   dump(guest, "all");
 }
 
+TEST_CASE("ACPI tables of a machine with PCI: one bus, its configuration space, what it hands on") {
+  auto list = processors(2, 2);
+  std::array<acpi::NodeMemory, 2> memory{{{0, 0, 0x1000'0000}, {1, 0x1000'0000, 0x1000'0000}}};
+  acpi::Platform platform = small_platform(list);
+  Guest without = guest_with(platform, describe_devices);
+  CHECK(without.find().count("MCFG") == 0);
+  platform.pci_config = 0xfeb0'0000;
+  platform.pci_memory = {0xd000'0000, 0xd000'3fff};
+  platform.pci_ports = {0xc000, 0xc03f};
+  Guest guest = guest_with(platform, describe_devices);
+  CHECK(guest.find().size() == without.find().size() + 1);
+  auto mcfg = guest.all("MCFG");
+  REQUIRE(mcfg.size() == 60);
+  CHECK(guest.load<acpi::Header>(guest.find().at("MCFG")).Revision == 1);
+  const std::array<std::uint8_t, 24> wanted{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xb0, 0xfe,
+                                            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,    0};
+  for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(std::to_integer<unsigned>(mcfg[36 + i]) == wanted[i]);
+  dump(guest, "pci");
+
+  // With nodes there are as many tables as there can be. A bus need not hand on anything.
+  platform.nodes = 2;
+  platform.memory = memory;
+  platform.pci_memory = platform.pci_ports = {};
+  Guest bare = guest_with(platform, describe_nothing);
+  CHECK(bare.find().size() == 9);
+  dump(bare, "bare-pci");
+}
+
 TEST_CASE("ACPI tables in guest memory") {
   auto list = processors(2);
   std::vector<std::byte> ram(0x100000);
@@ -433,6 +461,31 @@ TEST_CASE("a platform that tables cannot describe is refused with the numbers") 
   CHECK_FALSE(refusal().empty());
   platform.overrides = {};
   CHECK(refusal() == "");
+
+  platform.pci_ports = {0, 0};
+  CHECK(refusal() == "write ACPI tables: there are windows to PCI, and no PCI configuration space");
+  for (axvm::GuestAddress at : {0xfeb0'1000ull, 0x1'0000'0000ull}) {
+    platform.pci_config = at;
+    CHECK_FALSE(refusal().empty());
+  }
+  platform.pci_config = 0xfeb0'0000;
+  CHECK(refusal() == "");
+  platform.pci_ports = {0xfff0, 0x10000};
+  CHECK(refusal() == "write ACPI tables: the PCI port window 0xfff0 to 0x10000 leaves the 64 Ki ports");
+  platform.pci_ports = {};
+  for (acpi::PciWindow window : {acpi::PciWindow{0xd000'0000, 0xfeb0'0000},
+                                 {0xfebf'ffff, 0xfec0'0000},
+                                 {0xd000'0000, 0x1'0000'0000},
+                                 {0xfeb0'8000, 0xfeb0'8fff}}) {
+    platform.pci_memory = window;
+    CHECK_FALSE(refusal().empty());
+  }
+  for (acpi::PciWindow window : {acpi::PciWindow{0xd000'0000, 0xfeaf'ffff}, {0xfec0'0000, 0xffff'ffff}}) {
+    platform.pci_memory = window;
+    CHECK(refusal() == "");
+  }
+  platform.pci_memory = {};
+  platform.pci_config = 0;
 
   platform.nodes = 1;
   CHECK(refusal() == "write ACPI tables: processor 2 is on NUMA node 1 of 1");
