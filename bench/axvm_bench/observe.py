@@ -35,7 +35,7 @@ import time
 
 DEBUG = "/sys/kernel/debug"
 COUNTERS = ["exits", "halt_exits", "halt_wakeup", "halt_successful_poll", "io_exits", "mmio_exits", "irq_injections",
-            "irq_exits", "signal_exits"]  # fmt: skip
+            "irq_exits", "signal_exits", "fpu_reload"]  # fmt: skip
 MS_BIND, MS_REC = 4096, 16384
 LEAST_GUEST = 64 << 20  # a guest's memory is the only mapping as large as that
 

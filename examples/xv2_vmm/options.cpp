@@ -121,8 +121,9 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
       ->type_name("PATH[,ro]")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--pci-disk", pci_disks,
-                 "fill blkpci0, blkpci1, ... in order, as --disk does: fewer exits a request, more when the guest starts")
+  app.add_option(
+         "--pci-disk", pci_disks,
+         "fill blkpci0, blkpci1, ... in order, as --disk does: fewer exits a request, more when the guest starts")
       ->type_name("PATH[,ro]")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -1,5 +1,5 @@
-// portable KERNEL INITRD DISK: a machine with the host's own processor, four times, run to its end. Its kernel names the
-// processors that an interrupt is for: what is for all others needs no list and so no hypercall.
+// portable KERNEL INITRD DISK: a machine with the host's own processor, four times, run to its end. Its kernel names
+// the processors that an interrupt is for: what is for all others needs no list and so no hypercall.
 
 #include "boot_to_end.hpp"
 

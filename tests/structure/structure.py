@@ -27,7 +27,7 @@ levels = [
     ["memory", "io", "hv", "host", "observe"],
     ["placement"],
     ["machine"],  # machine.hpp and machine/
-    [f"virtio_{device}.hpp" for device in "balloon blk console net rng vsock".split()],  # devices and their system
+    [f"virtio_{device}.hpp" for device in "balloon blk blk_pci console net rng vsock".split()],  # devices and their system
     ["axvm.hpp"],
 ]
 siblings = {
@@ -49,10 +49,10 @@ umbrellas = {
 }  # fmt: skip
 # What axvm.hpp leaves to be included by those who want it.
 apart = tuple(f"include/axvm/{path}" for path in ("bind/", "observe/", "placement/", "hv/hv.hpp", "hv/fake/"))
-# The virtio devices but the disk, and what they alone need.
+# The virtio devices but the disk on MMIO, and what they alone need.
 apart += tuple(
     f"include/axvm/{path}"
-    for device in "balloon console net rng vsock".split()
+    for device in "balloon blk_pci console net pci rng vsock".split()
     for path in (f"virtio_{device}.hpp", f"virtio/{device}", "virtio/virtio.hpp")
 ) + tuple(
     f"include/axvm/io/{name}.hpp"

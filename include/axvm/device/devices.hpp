@@ -9,5 +9,7 @@
 #include <axvm/device/io_apic.hpp>
 #include <axvm/device/io_apic_entry.hpp>
 #include <axvm/device/message.hpp>
+#include <axvm/device/msix.hpp>
+#include <axvm/device/pci_configuration.hpp>
 #include <axvm/device/pit8254.hpp>
 #include <axvm/device/uart8250.hpp>

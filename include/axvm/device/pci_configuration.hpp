@@ -14,13 +14,13 @@ namespace axvm::inline v1 {
 
 /// Offsets into a function's configuration space, [pci/3.0] 6.1, header type 0.
 namespace pci_register {
-inline constexpr std::size_t Vendor_ID = 0x00;  ///< 16 bits, and Device ID above
-inline constexpr std::size_t Command = 0x04;    ///< 16 bits, and Status above
-inline constexpr std::size_t Revision_ID = 0x08;  ///< 8 bits, and Class Code above
-inline constexpr std::size_t Base_Address_0 = 0x10;  ///< the first of six, 32 bits each
-inline constexpr std::size_t Subsystem_Vendor_ID = 0x2c;  ///< 16 bits, and Subsystem ID above
+inline constexpr std::size_t Vendor_ID = 0x00;             ///< 16 bits, and Device ID above
+inline constexpr std::size_t Command = 0x04;               ///< 16 bits, and Status above
+inline constexpr std::size_t Revision_ID = 0x08;           ///< 8 bits, and Class Code above
+inline constexpr std::size_t Base_Address_0 = 0x10;        ///< the first of six, 32 bits each
+inline constexpr std::size_t Subsystem_Vendor_ID = 0x2c;   ///< 16 bits, and Subsystem ID above
 inline constexpr std::size_t Capabilities_Pointer = 0x34;  ///< 8 bits
-inline constexpr std::size_t Interrupt_Line = 0x3c;  ///< 8 bits, and Interrupt Pin above: 0, there is no line
+inline constexpr std::size_t Interrupt_Line = 0x3c;        ///< 8 bits, and Interrupt Pin above: 0, there is no line
 }  // namespace pci_register
 
 /// Bits of the Command register, [pci/3.0] 6.2.2.
@@ -33,7 +33,8 @@ inline constexpr std::uint32_t Interrupt_Disable = 0x400;
 
 /// The configuration space of a PCI function ([pci/3.0] 6.1): registers of which a guest may change some bits. A base
 /// address register is one whose low bits it may not change, which is how a guest learns the size. Addresses are as the
-/// machine's type has placed them; a guest may write others, and then the function does not answer there: see decodes().
+/// machine's type has placed them; a guest may write others, and then the function does not answer there: see
+/// decodes().
 class PciConfiguration {
  public:
   static constexpr std::size_t words = 64;
@@ -64,8 +65,7 @@ class PciConfiguration {
   }
   /// A capability at `offset`, a multiple of 4 from 0x40 on, with the second and third byte of its first word in
   /// `first`; in the order of the calls. Its other words are put().
-  constexpr void add_capability(std::size_t offset, std::uint8_t id, std::uint16_t first,
-                                std::uint32_t writable = 0) {
+  constexpr void add_capability(std::size_t offset, std::uint8_t id, std::uint16_t first, std::uint32_t writable = 0) {
     put(offset, id | std::uint32_t{first} << 16, writable);
     const std::size_t link = last_ == 0 ? pci_register::Capabilities_Pointer : last_;
     state_[link / 4] |= static_cast<std::uint32_t>(offset) << (last_ == 0 ? 0 : 8);

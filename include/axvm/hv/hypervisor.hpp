@@ -77,8 +77,8 @@ concept TakesMessages = requires(M& vm, typename M::Vcpu& vcpu, unsigned line, M
 /// One virtual machine of a backend.
 template <class M>
 concept HypervisorVm = HypervisorVcpu<typename M::Vcpu> && (HasLines<M> || TakesMessages<M>) &&
-                       requires(M& vm, GuestRegion const& region, unsigned index, unsigned apic_id,
-                                ClaimKind space, std::uint64_t address, std::uint8_t width, std::uint64_t value) {
+                       requires(M& vm, GuestRegion const& region, unsigned index, unsigned apic_id, ClaimKind space,
+                                std::uint64_t address, std::uint8_t width, std::uint64_t value) {
                          // Makes a region of the monitor's memory guest RAM; `slot` numbers regions from 0.
                          { vm.map(index, region) } -> std::same_as<Result<>>;
                          // `index` counts from 0, the boot processor; the APIC id is what interrupts are sent to.

@@ -51,8 +51,8 @@ struct BlkParts {
   }
 
   /// Has `finished` called when requests of an image that has a queue of its own are done; says so where it has none.
-  [[AXVM_ONCE]] static void start(BlkCore& core, std::string_view path, BlockImage const& image,
-                                  DeviceContext& context, Callback finished) {
+  [[AXVM_ONCE]] static void start(BlkCore& core, std::string_view path, BlockImage const& image, DeviceContext& context,
+                                  Callback finished) {
     using namespace std::string_view_literals;
     if (image.has_queue())
       core.set_asynchronous(context.events.watch(image.descriptor(), Interest::Readable, finished));

@@ -16,14 +16,13 @@
 namespace axvm::inline v1 {
 
 /// A disk for the guest, like VirtioBlk, as a PCI function: an interrupt is a message, which the guest need not
-/// acknowledge, so that a request costs it one exit instead of two; finding it costs some hundred when the guest starts.
-/// Absent without a path.
+/// acknowledge, so that a request costs it one exit instead of two; finding it costs some hundred when the guest
+/// starts. Absent without a path.
 class VirtioBlkPci {
  public:
-  static constexpr auto claims =
-      axvm::claims(PciFunction<"function">{}, Mmio<"bar">{.size = virtio::pci_bar::size},
-                   Pio<"doorbell">{.size = virtio::pci_bar::ports},
-                   Msi{.vectors = virtio::PciTransport<virtio::BlkCore>::vectors});
+  static constexpr auto claims = axvm::claims(PciFunction<"function">{}, Mmio<"bar">{.size = virtio::pci_bar::size},
+                                              Pio<"doorbell">{.size = virtio::pci_bar::ports},
+                                              Msi{.vectors = virtio::PciTransport<virtio::BlkCore>::vectors});
 
   struct Config {
     Path path;               ///< the disk image; none: there is no such disk
@@ -32,12 +31,11 @@ class VirtioBlkPci {
     unsigned queues = 4;     ///< request queues, 1 to 4; a guest takes one for each of its processors
   };
   /// Help, units and limits of the settings.
-  static constexpr auto fields =
-      axvm::fields(field<&Config::path>{.help = virtio::BlkParts::path_help, .unit = "file"},
-                   field<&Config::read_only>{.help = virtio::BlkParts::read_only_help},
-                   field<&Config::direct>{.help = virtio::BlkParts::direct_help},
-                   field<&Config::queues>{
-                       .help = virtio::BlkParts::queues_help, .min = 1, .max = virtio::BlkCore::max_queues});
+  static constexpr auto fields = axvm::fields(
+      field<&Config::path>{.help = virtio::BlkParts::path_help, .unit = "file"},
+      field<&Config::read_only>{.help = virtio::BlkParts::read_only_help},
+      field<&Config::direct>{.help = virtio::BlkParts::direct_help},
+      field<&Config::queues>{.help = virtio::BlkParts::queues_help, .min = 1, .max = virtio::BlkCore::max_queues});
 
   using Resources = virtio::BlkParts::Resources;
 
@@ -62,8 +60,7 @@ class VirtioBlkPci {
   /// The image must stay open, and where it is, as long as the device lives.
   VirtioBlkPci(Config const& config, Resources& resources, DeviceContext& context)
       : core_(core(config, resources)), transport_(transport(context)) {
-    virtio::BlkParts::start(core_, config.path, resources.image, context,
-                            Callback::to<&VirtioBlkPci::finished>(*this));
+    virtio::BlkParts::start(core_, config.path, resources.image, context, Callback::to<&VirtioBlkPci::finished>(*this));
   }
 
   [[AXVM_ONCE]] void read(In<"function">, MmioAccess& access) { transport_.read_function(access); }
