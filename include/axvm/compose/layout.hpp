@@ -73,6 +73,19 @@ constexpr LayoutFault check_functions(PlacedClaim const& placed, std::uint64_t n
   return {};
 }
 
+/// Gives PCI devices their numbers, in order, and with that their places in configuration space.
+template <std::size_t N>
+constexpr void number_pci_devices(std::array<PlacedClaim, N> const& claims, std::array<PlacedClaim, N>& placed,
+                                  AddressMap const& map) {
+  GuestAddress next = map.pci_config;
+  for (std::size_t i = 0; i < N; ++i) {
+    if (claims[i].claim.base != pci_slot || claims[i].claim.kind != ClaimKind::Mmio) continue;
+    placed[i].claim.base = next;
+    placed[i].claim.size = claims[i].claim.size;
+    next += AddressMap::pci_device_size;
+  }
+}
+
 /// Whether a fixed claim is one that can exist at all.
 constexpr LayoutFault check_fixed(PlacedClaim const& placed, AddressMap const& map) {
   Claim const& claim = placed.claim;
@@ -209,14 +222,9 @@ constexpr LayoutResult<N> place(std::array<PlacedClaim, N> const& claims, Addres
     if (b.claim.kind == ClaimKind::Irq) lines_used |= std::uint64_t{1} << b.claim.base;
     else (b.claim.kind == ClaimKind::Pio ? ports : windows).take(b.claim);
   }
-  std::uint64_t pci_device = 0;
+  if (result.pci_devices != 0) number_pci_devices(claims, result.claims, map);
   for (std::size_t i = 0; i < N; ++i) {
     PlacedClaim& placed = result.claims[i];
-    if (claims[i].claim.base == pci_slot && placed.claim.kind == ClaimKind::Mmio) {
-      placed.claim.base = map.pci_config + pci_device++ * AddressMap::pci_device_size;
-      placed.claim.size = claims[i].claim.size;
-      continue;
-    }
     if (placed.claim.base != floating || placed.claim.kind == ClaimKind::Msi) continue;
     const bool irq = placed.claim.kind == ClaimKind::Irq, port = placed.claim.kind == ClaimKind::Pio;
     if (irq) {
