@@ -107,7 +107,7 @@ class Requests(unittest.TestCase):
 
     @staticmethod
     def part(nanoseconds, exits, cpu):
-        return {"ns": nanoseconds, "cpu": cpu, "counted": dict.fromkeys(observe.COUNTERS, 0) | {"exits": exits, "mmio_exits": exits // 2}}
+        return {"ns": nanoseconds, "cpu": cpu, "counted": dict.fromkeys(observe.COUNTERS, 0) | {"exits": exits, "fpu_reload": exits // 2}}
 
     def seen(self, *runs):
         made = [{"parts": {"vda:1:100": self.part(*run), "empty": self.part(0, 20, 500)}} for run in runs]
@@ -135,8 +135,11 @@ class Requests(unittest.TestCase):
         self.assertIsNone(virtio.Floor([], {"x": null}).request(1))
 
     def test_the_best_of_the_peers(self):
-        seen = {"xv2_vmm": self.seen((1, 20, 500)), **{who: self.seen((time, 20, 500)) for who, time in zip(virtio.PEERS, (900, 700))}}
-        self.assertEqual(virtio.best_peer(seen, self.PART), 7)
+        ways = [who for who, *_ in virtio.peers()]
+        self.assertEqual([virtio.is_pci(who) for who in ways], [False, True] * (len(ways) // 2))
+        seen = {"xv2_vmm": self.seen((1, 20, 500)), **{who: self.seen((time, 20, 500)) for who, time in zip(ways, (900, 600, 700, 800))}}
+        self.assertEqual(virtio.best_peer(seen, self.PART, lambda who: True), 6)
+        self.assertEqual(virtio.ratios(seen, self.PART, 7), ["1.00", "0.86"])
 
 
 class Guests(unittest.TestCase):

@@ -5,9 +5,9 @@
 measured bench/virtio --quick --only clock --lab --no-install
 figure='[0-9][0-9,.]*'
 if (($(rows "^\\| .*(null_blk|pread|eventfd|together).* \\| $figure +\\|$") != 6)) ||
-  (($(rows "^\\| (1|32) +\\| (xv2_vmm(, PCI)?|QEMU, (PCI, )?(io_uring|threads|main loop)) +(\\| $figure +){5}\\|$") != 16)) ||
-  (($(rows "^\\| (1|32) +\\| xv2_vmm(, PCI)? +(\\| $figure +){2}\\| 0\\.[0-4][0-9] ") != 4)) ||
-  (($(rows "^\\| (xv2_vmm(, PCI)?|QEMU, (PCI, )?(io_uring|threads|main loop)) +(\\| $figure +){2}\\|$") != 8)); then
+  (($(rows "^\\| (1|32) +\\| (xv2_vmm(, PCI)?|QEMU, (PCI, )?(io_uring|threads|main loop)) +(\\| $figure +){6}\\|$") != 16)) ||
+  (($(rows "^\\| (1|32) +\\| xv2_vmm(, PCI)? +(\\| $figure +){3}\\| 0\\.[0-4][0-9] ") != 4)) ||
+  (($(rows "^\\| (xv2_vmm(, PCI)?|QEMU, (PCI, )?(io_uring|threads|main loop)) +(\\| $figure +){3}\\|$") != 8)); then
   printf 'not what was expected:\n%s\n' "$output"
   exit 1
 fi
