@@ -46,7 +46,7 @@ class PciDriver {
     axvm::MmioAccess access{offset, width, 0x5a5a'5a5a'5a5a'5a5a};
     if constexpr (requires { device.read_function(access); }) device.read_function(access);
     else device.read(axvm::In<"function">{}, access);
-    return static_cast<std::uint32_t>(access.value);
+    return static_cast<std::uint32_t>(seen(access));
   }
   void config_out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     const axvm::MmioAccess access{offset, width, value};
@@ -61,7 +61,7 @@ class PciDriver {
     axvm::MmioAccess access{offset, width, 0x5a5a'5a5a'5a5a'5a5a};
     if constexpr (requires { device.read_bar(access); }) device.read_bar(access);
     else device.read(axvm::In<"bar">{}, access);
-    return access.value;
+    return seen(access);
   }
   void memory_out(std::uint64_t offset, std::uint8_t width, std::uint64_t value) {
     const axvm::MmioAccess access{offset, width, value};
@@ -196,6 +196,9 @@ class PciDriver {
 
  private:
   static constexpr std::size_t most_capabilities = 48;  // as many as there is room for
+
+  /// What a load gets of it: as many bytes as it asks for.
+  static std::uint64_t seen(axvm::MmioAccess const& access) { return access.value & ~0ull >> (64 - 8 * access.width); }
 
   void walk() {
     if ((config_in(6, 2) & 0x10) == 0) throw "no capabilities";

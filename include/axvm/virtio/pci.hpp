@@ -117,6 +117,9 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
     for (std::uint16_t& vector : pci_.queue_vectors) vector = vector_of(vector);
     pci_.configuration_vector = vector_of(pci_.configuration_vector);
     for (MsixVector& vector : pci_.vectors) vector.address &= ~3ull;
+    state_.queue_sel &= 0xffff;  // these are as wide as their fields
+    for (QueueState& queue : state_.queues)
+      if (!queue.ready) queue.size &= 0xffff;
     msix_.set_control(static_cast<std::uint16_t>(configuration_.word(at_msix) >> 16));
     this->restore();
     // An interrupt or a notification may have been under way when the state was saved. One too many does no harm.
