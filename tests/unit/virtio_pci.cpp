@@ -289,9 +289,17 @@ TEST_CASE("virtio over PCI: without MSI-X the ISR status says why, and reading c
 TEST_CASE("virtio over PCI: a reset takes queues and vectors away, MSI-X stays the driver's") {
   PciEchoMachine m;
   REQUIRE(m.start());
+  m.driver.mask(2, true);
+  m.put(m.large, 0, "x");
+  m.driver.kick(1);
+  CHECK(m.driver.in(m.driver.pending, 0, 4) == 4);
   m.driver.out(PciRegister::queue_select, 1);
   m.driver.out(PciRegister::device_status, 0);
   CHECK(m.driver.status_bits() == 0);
+  // Nothing is heard of a buffer that was used before.
+  CHECK(m.driver.in(m.driver.pending, 0, 4) == 0);
+  m.driver.mask(2, false);
+  CHECK(m.apics.sent.empty());
   CHECK(m.driver.in(PciRegister::queue_select) == 0);
   CHECK(m.driver.in(PciRegister::config_msix_vector) == 0xffff);
   for (const std::uint32_t queue : {0u, 1u}) {

@@ -26,7 +26,9 @@
 // The function answers where the machine has placed it and nowhere else: a guest may write other addresses into its
 //   base address registers, as it does to learn their sizes, and then it does not answer until they are back.
 // Ignored: writes to fields of the common configuration that are not as wide as the field, to read-only fields, to a
-//   queue's fields while it is enabled, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED.
+//   queue's fields while it is enabled, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED; Bus
+//   Master of Command, without which no function would write to memory. A doorbell that the kernel takes rings whether
+//   the function answers or not.
 // Departs from 4.1.4.9: none of the bytes of pci_cfg_data is accessed but by an access of pci_cfg_data's `length`.
 
 namespace axvm::inline v1::virtio {
@@ -289,6 +291,7 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
   void forget() {
     pci_.configuration_vector = no_vector;
     pci_.queue_vectors.fill(no_vector);
+    msix_.forget_pending();
   }
 
   State& pci_;
