@@ -236,4 +236,6 @@ class PciDriver {
   }
 };
 
+using BlkPciMachine = BlkMachineOf<axvm::VirtioBlkPci, PciDriver<axvm::VirtioBlkPci>>;
+
 }  // namespace guest

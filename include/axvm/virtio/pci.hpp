@@ -34,11 +34,11 @@
 namespace axvm::inline v1::virtio {
 
 /// Carries a core over PCI. A device owns a core, a state and this, claims a function, a window named "bar" of
-/// pci_bar::size, a port window "doorbell" of pci_bar::ports and vectors, one more than queues, in this order, and hands
-/// accesses on. Everything is called under the device's lock.
+/// pci_bar::size, a port window "doorbell" of pci_bar::ports and vectors, one more than queues, in this order, and
+/// hands accesses on. Everything is called under the device's lock.
 ///
-/// **A request** costs the guest one exit, the doorbell, which the kernel takes; the interrupt is a message, and there is
-/// nothing to read or to acknowledge.
+/// **A request** costs the guest one exit, the doorbell, which the kernel takes; the interrupt is a message, and there
+/// is nothing to read or to acknowledge.
 template <Core C>
 class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
   using Base = DeviceRegisters<C, PciTransport<C>>;
@@ -207,10 +207,8 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
       case at(device_feature): return this->offered_half();
       case at(driver_feature_select): return state_.driver_features_sel;
       case at(driver_feature): return Base::half(state_.driver_features, state_.driver_features_sel);
-      case at(config_msix_vector):
-        return both(pci_.configuration_vector, static_cast<std::uint32_t>(queue_count_));
-      case at(device_status):
-        return both(state_.status | (state_.config_generation & 0xff) << 8, state_.queue_sel);
+      case at(config_msix_vector): return both(pci_.configuration_vector, static_cast<std::uint32_t>(queue_count_));
+      case at(device_status): return both(state_.status | (state_.config_generation & 0xff) << 8, state_.queue_sel);
       case at(queue_size):
         return there ? both(queue.size != 0 ? queue.size : C::queue_sizes[state_.queue_sel],
                             pci_.queue_vectors[state_.queue_sel])
