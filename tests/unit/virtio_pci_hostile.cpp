@@ -50,8 +50,8 @@ TEST_CASE("virtio over PCI: reads of any width are bytes of the structures, and 
     }
   }
   CHECK(m.state == before);
-  for (const std::uint64_t nothing : {0x40, 0xfff, 0x1001, 0x1fff}) CHECK(bytes[nothing] == 0xff);
-  for (const std::uint64_t unused : {0x3a, 0x3f, 0x3030, 0x37ff, 0x3808, 0x3fff}) CHECK(bytes[unused] == 0);
+  for (const std::uint64_t nothing : {0x40u, 0xfffu, 0x1001u, 0x1fffu}) CHECK(bytes[nothing] == 0xff);
+  for (const std::uint64_t unused : {0x3au, 0x3fu, 0x3030u, 0x37ffu, 0x3808u, 0x3fffu}) CHECK(bytes[unused] == 0);
 }
 
 TEST_CASE("virtio over PCI: a field takes writes of its own width only, and of the right fields") {
@@ -237,7 +237,7 @@ TEST_CASE("virtio over PCI: a function that is not to answer does not") {
     CHECK_FALSE(ports_answer());
   }
   m.driver.config_out(4, 2, 0);
-  for (const std::uint64_t offset : {0x0000, 0x0014, 0x1000, 0x2000, 0x3000, 0x3800})
+  for (const std::uint64_t offset : {0x0000u, 0x0014u, 0x1000u, 0x2000u, 0x3000u, 0x3800u})
     CHECK(m.driver.memory_in(offset, 4) == 0xffff'ffff);
   m.driver.memory_out(0x14, 1, 0);
   m.driver.memory_out(0x300c, 4, 1);
