@@ -131,10 +131,13 @@ class MessageRecorder {
   std::vector<axvm::Message> take() { return std::exchange(sent, {}); }
 
   std::vector<axvm::Message> sent;
+  std::function<void(axvm::Message const&)> on_message;  ///< what the other end does at each of them
 
  private:
   static void send(void* self, axvm::Message const& message) {
-    static_cast<MessageRecorder*>(self)->sent.push_back(message);
+    auto& recorder = *static_cast<MessageRecorder*>(self);
+    recorder.sent.push_back(message);
+    if (recorder.on_message) recorder.on_message(message);
   }
   static void watch_end(void*, unsigned, axvm::Message const*) {}
   static constexpr axvm::MessageSink::Operations operations{send, watch_end};
