@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <axvm/device/context.hpp>
@@ -120,6 +121,26 @@ class InterruptRecorder {
     edges = 0;
     return seen;
   }
+};
+
+/// Where message interrupts end up.
+class MessageRecorder {
+ public:
+  axvm::MessageSink sink() { return {this, &operations}; }
+  /// Those that were sent since the last call, in order.
+  std::vector<axvm::Message> take() { return std::exchange(sent, {}); }
+
+  std::vector<axvm::Message> sent;
+  std::function<void(axvm::Message const&)> on_message;  ///< what the other end does at each of them
+
+ private:
+  static void send(void* self, axvm::Message const& message) {
+    auto& recorder = *static_cast<MessageRecorder*>(self);
+    recorder.sent.push_back(message);
+    if (recorder.on_message) recorder.on_message(message);
+  }
+  static void watch_end(void*, unsigned, axvm::Message const*) {}
+  static constexpr axvm::MessageSink::Operations operations{send, watch_end};
 };
 
 /// A character port made of memory: `arrived` is what the device may read, `sent` what it wrote.

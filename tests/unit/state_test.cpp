@@ -7,6 +7,7 @@
 #include <axvm/axvm.hpp>
 #include <axvm/bind/toml_source.hpp>
 #include <axvm/hv/hv.hpp>
+#include <axvm/virtio_blk_pci.hpp>
 
 #include "fake_machine.hpp"
 #include "fakes.hpp"
@@ -80,18 +81,33 @@ class Gadget {
   unsigned restorations = 0;
 };
 
-using M =
-    Machine<Portable, Devices<Uart8250, Pit8254, DebugExit, Repeat<2, VirtioBlk>, Gadget>, Handlers<>, fake::Fake>;
+/// Takes messages as well, for machines that have devices of both kinds.
+struct FakeWithMessages : fake::Fake {
+  using fake::Fake::Fake;
+  [[nodiscard]] static Result<FakeWithMessages> open() { return FakeWithMessages(); }
+  static constexpr bool has(Feature feature) { return feature == Feature::MessageInterrupts; }
+};
+
+using M = Machine<Portable, Devices<Uart8250, Pit8254, DebugExit, Repeat<2, VirtioBlk>, Gadget, VirtioBlkPci>,
+                  Handlers<>, FakeWithMessages>;
 static_assert(HasState<Gadget> && HasState<DebugExit> && !HasState<I8042> && !HasState<Poke>);
 
 constexpr std::uint8_t halt[] = {0xf4};
 constexpr std::uint16_t com1 = 0x3f8, pit = 0x40;
+
+/// Where a claim is that has a name.
+constexpr std::uint64_t base_of(std::string_view name) {
+  for (PlacedClaim const& placed : M::layout)
+    if (placed.claim.name == name) return placed.claim.base;
+  return 0;
+}
 
 /// A machine with a disk, a console and a script; the second disk is absent.
 struct Rig {
   explicit Rig(fake::Script script = {}) : hypervisor(std::move(script)) {
     console.room = 0;
     config.of<VirtioBlk>().path = directory.put("disk.img", std::string(8192, 'x'));
+    config.of<VirtioBlkPci>().path = directory.put("pci-disk.img", std::string(8192, 'p'));
     auto created = M::create(config, host(), hypervisor);
     REQUIRE(created);
     machine.emplace(std::move(*created));
@@ -113,7 +129,7 @@ struct Rig {
 
   scratch::Directory directory;
   fakes::CharacterPort console;
-  fake::Fake hypervisor;
+  FakeWithMessages hypervisor;
   M::Config config{.memory = 2 * MiB};
   std::optional<M> machine;
 };
@@ -175,7 +191,8 @@ TEST_CASE("state: a table of what the devices hold, named like their settings; a
                                                      {"pit0", "Pit8254"},
                                                      {"debugexit0", "DebugExitAt"},
                                                      {"blk0", "VirtioBlk"},
-                                                     {"gadget0", "Gadget"}});
+                                                     {"gadget0", "Gadget"},
+                                                     {"blkpci0", "VirtioBlkPci"}});
   CHECK(states.of<VirtioBlk>() != nullptr);
   CHECK(states.of<VirtioBlk, 1>() == nullptr);
   REQUIRE(find_setting(settings, "uart0.dll")->set("12"));
@@ -211,6 +228,7 @@ TEST_CASE("state: a machine that is given a file goes on like the one that the f
       if (placed.claim.kind == ClaimKind::Mmio) return placed.claim.base;
     return std::uint64_t{0};
   }();
+  constexpr std::uint64_t function = base_of("function"), bar = base_of("bar");
   // Everything stops in the middle: bytes in both of the UART's directions, half of a count written and another half
   // read, queues set up and not started, an interrupt enabled, a ring filled.
   fake::Script begin{fake::out(com1 + 4, 0x0b),
@@ -238,6 +256,15 @@ TEST_CASE("state: a machine that is given a file goes on like the one that the f
                      fake::store(disk + 0x90, 0x11000),
                      fake::store(disk + 0xa0, 0x12000),
                      fake::store(disk + 0x44, 1)};
+  // Of the disk on PCI: one vector and a half, a queue described in part, the size of a window being asked for.
+  for (fake::Step const& step :
+       {fake::store(function + 0x04, 6, 2), fake::store(bar + 0x3010, 0xfee0'2000), fake::store(bar + 0x3018, 0x55, 8),
+        fake::store(bar + 0x3024, 0x1234), fake::store(function + 0x42, 0xc000, 2), fake::store(bar + 0x10, 1, 2),
+        fake::store(bar + 0x14, 1, 1), fake::store(bar + 0x14, 3, 1), fake::store(bar + 0x08, 1),
+        fake::store(bar + 0x0c, 1), fake::store(bar + 0x14, 0xb, 1), fake::store(bar + 0x16, 2, 2),
+        fake::store(bar + 0x18, 8, 2), fake::store(bar + 0x1a, 4, 2), fake::store(bar + 0x20, 0x10000),
+        fake::store(bar + 0x28, 0x11000), fake::store(bar + 0x2020, 0, 1), fake::store(function + 0x10, 0xffff'ffff)})
+    begin.push_back(step);
   for (unsigned i = 0; i < 700; ++i) begin.push_back(fake::out(0xa00, i * 7));
   for (unsigned i = 0; i < 600; ++i) begin.push_back(fake::in(0xa00));
   for (unsigned i = 0; i < 900; ++i) begin.push_back(fake::out(0xa00, i * 11));  // the ring goes over its end
@@ -249,6 +276,14 @@ TEST_CASE("state: a machine that is given a file goes on like the one that the f
         fake::in(AcpiPower::pm1a_control_block, 2), fake::load(disk + 0x70), fake::load(disk + 0x44),
         fake::store(disk + 0x70, 0xf), fake::load(disk + 0x70), fake::load(disk + 0x60), fake::in(0xa01),
         fake::in(0xa02), fake::out(0xa03, 9), fake::in(0xa02, 1)})
+    rest.push_back(step);
+  for (fake::Step const& step :
+       {fake::load(bar + 0x14, 1), fake::load(function + 0x10), fake::store(function + 0x10, bar),
+        fake::load(bar + 0x14, 1), fake::load(bar + 0x10, 8), fake::load(bar + 0x18, 8), fake::load(bar + 0x20, 8),
+        fake::load(bar + 0x2020, 1), fake::load(bar + 0x3010, 8), fake::load(bar + 0x3018, 8),
+        fake::load(bar + 0x3020, 8), fake::store(function + 0x42, 0x8000, 2), fake::load(function + 0x40),
+        fake::store(bar + 0x30, 0x12000), fake::store(bar + 0x1c, 1, 2), fake::store(bar + 0x14, 0xf, 1),
+        fake::load(bar + 0x14, 2)})
     rest.push_back(step);
   for (unsigned i = 0; i < 1024; ++i) rest.push_back(fake::in(0xa00));
 
@@ -370,7 +405,7 @@ TEST_CASE("state: what the machine's own state does not allow is an error that n
     CHECK(result.error().operation == said);
   };
   SUBCASE("before anything was loaded") {
-    auto machine = M::create({.memory = 2 * MiB}, Host{}, fake::Fake());
+    auto machine = M::create({.memory = 2 * MiB}, Host{}, FakeWithMessages());
     REQUIRE(machine);
     refused(save_states(*machine), "save the devices' state of a machine that is loading");
     refused(restore_states(*machine, SavedStates<M>{}), "restore the devices' state of a machine that is loading");
@@ -410,18 +445,18 @@ TEST_CASE("state: states of other devices than are there change nothing") {
   Rig with_disk;
   with_disk.machine->device<Uart8250>()->state.scr = 0x44;
   auto states = with_disk.states();
-  auto without = M::create({.memory = 2 * MiB}, Host{}, fake::Fake());
+  auto without = M::create({.memory = 2 * MiB}, Host{}, FakeWithMessages());
   REQUIRE(without);
   REQUIRE(without->load(FlatCode{halt}));
   const auto restored = restore_states(*without, states);
   REQUIRE_FALSE(restored);
   CHECK(restored.error().code == ErrorCode::InvalidArgument);
-  CHECK(restored.error().operation.view().ends_with("the saved states has blk0"));
+  CHECK(restored.error().operation.view().ends_with("the saved states has blk0, blkpci0"));
   CHECK(without->device<Uart8250>()->state.scr == 0);
   CHECK(without->device<Gadget>()->restorations == 0);
   const auto empty = restore_states(*with_disk.machine, *save_states(*without));
   REQUIRE_FALSE(empty);
-  CHECK(empty.error().operation.view().ends_with("blk0"));
+  CHECK(empty.error().operation.view().ends_with("the saved states has blk0, blkpci0"));
 }
 
 TEST_CASE("state: a stored value that the chip cannot hold is mended") {
@@ -451,6 +486,15 @@ TEST_CASE("state: a stored value that the chip cannot hold is mended") {
   CHECK((power.pm1_cnt & AcpiPower::SLP_EN) == 0);
   CHECK((power.pm1_cnt & AcpiPower::SCI_EN) != 0);
   CHECK((rig.machine->device<VirtioBlk>()->state.transport.status & virtio::status::DEVICE_NEEDS_RESET) != 0);
+  auto const& on_pci = rig.machine->device<VirtioBlkPci>()->state.transport;
+  CHECK((on_pci.registers.status & virtio::status::DEVICE_NEEDS_RESET) != 0);
+  CHECK(on_pci.registers.queue_sel == 0xffff);
+  CHECK(on_pci.configuration[0] == 0x1042'1af4);
+  CHECK(on_pci.configuration[1] == 0x0010'0407);
+  CHECK(on_pci.configuration[4] == 0xffff'c000);
+  CHECK(on_pci.vectors[4].address == ~3ull);
+  CHECK(on_pci.configuration_vector == virtio::no_vector);
+  CHECK(on_pci.queue_vectors[3] == virtio::no_vector);
 }
 
 TEST_CASE("state: any bytes in all fields, and the guest goes on with every register: nothing breaks") {

@@ -151,7 +151,10 @@ class Driver {
     out(MmioRegister::DriverFeaturesSel, 0);
     out(MmioRegister::DriverFeatures, static_cast<std::uint32_t>(features));
   }
-  void add_status(std::uint32_t bits) { out(MmioRegister::Status, in(MmioRegister::Status) | bits); }
+  std::uint32_t status_bits() { return in(MmioRegister::Status); }
+  void add_status(std::uint32_t bits) { out(MmioRegister::Status, status_bits() | bits); }
+  /// An interrupt line needs nothing.
+  void enable_vectors() {}
 
   /// Resets and goes as far as FEATURES_OK with all features that are offered and in `wanted`; says whether that stood.
   bool negotiate(std::uint64_t wanted) {
@@ -277,22 +280,13 @@ inline axvm::DeviceContext connected_context(Ram const& ram, fakes::InterruptRec
   return made;
 }
 
-/// A disk device in a machine: memory, interrupt line, event loop, and a driver that has not begun yet.
-class BlkMachine {
+/// The guest of a disk, and the image.
+class BlkGuest {
  public:
-  explicit BlkMachine(std::size_t disk_size = 64 * 512, bool read_only = false)
-      : disk(disk_size), resources{disk.image(read_only)} {}
+  explicit BlkGuest(std::size_t disk_size) : disk(disk_size) {}
 
   static constexpr std::uint64_t rings = 0x8000, headers = 0x2'0000, data = 0x4'0000;
   static constexpr std::uint64_t all_features = ~0ull;
-
-  /// All the way to DRIVER_OK with a fresh ring of `size` entries.
-  bool start(std::uint64_t features = all_features & ~feature::EVENT_IDX, std::uint16_t size = 256) {
-    ring = Ring(ram, size, rings);
-    if (!driver.negotiate(features) || !driver.enable_queue(0, ring)) return false;
-    driver.add_status(status::DRIVER_OK);
-    return (driver.in(MmioRegister::Status)&status::DRIVER_OK) != 0;
-  }
 
   /// The usual chain of a request: header, data, status byte, each in a descriptor of its own, heads three apart.
   /// Returns the address of the status byte, which is preset to 0xee.
@@ -305,6 +299,32 @@ class BlkMachine {
     ring.describe(head, buffers);
     return header + 32;
   }
+
+  Ram ram;
+  fakes::InterruptRecorder interrupt;
+  fakes::MessageRecorder apics;
+  fakes::EventLoop events;
+  std::vector<std::string> log;
+  Disk disk;
+  Ring ring{ram, 256, rings};
+};
+
+/// A disk device in a machine, and a driver that has not begun yet.
+template <class Device, class DriverOf>
+class BlkMachineOf : public BlkGuest {
+ public:
+  explicit BlkMachineOf(std::size_t disk_size = 64 * 512, bool read_only = false)
+      : BlkGuest(disk_size), resources{disk.image(read_only)} {}
+
+  /// All the way to DRIVER_OK with a fresh ring of `size` entries.
+  bool start(std::uint64_t features = all_features & ~feature::EVENT_IDX, std::uint16_t size = 256) {
+    ring = Ring(ram, size, rings);
+    if (!driver.negotiate(features)) return false;
+    driver.enable_vectors();
+    if (!driver.enable_queue(0, ring)) return false;
+    driver.add_status(status::DRIVER_OK);
+    return (driver.status_bits() & status::DRIVER_OK) != 0;
+  }
   /// Does one request from beginning to end and returns the status byte, or 0xee when it was not answered.
   unsigned request(std::uint32_t type, std::uint64_t sector, std::vector<Buffer> const& buffers = {}) {
     std::uint64_t status_byte = prepare(0, type, sector, buffers);
@@ -313,17 +333,22 @@ class BlkMachine {
     return ram.get<std::uint8_t>(status_byte);
   }
 
-  Ram ram;
-  fakes::InterruptRecorder interrupt;
-  fakes::EventLoop events;
-  std::vector<std::string> log;
-  Disk disk;
-  axvm::VirtioBlk::Config config{.path = "images/disk-a.img"};
-  axvm::VirtioBlk::Resources resources;
-  axvm::DeviceContext context = connected_context(ram, interrupt, events, log);
-  axvm::VirtioBlk device{config, resources, context};
-  Driver<axvm::VirtioBlk> driver{device};
-  Ring ring{ram, 256, rings};
+  /// Interrupts since the last call, by the line or by messages.
+  std::size_t take_interrupts() { return interrupt.take() + apics.take().size(); }
+
+  typename Device::Config config{.path = "images/disk-a.img"};
+  typename Device::Resources resources;
+  axvm::DeviceContext context = connected();
+  Device device{config, resources, context};
+  DriverOf driver{device};
+
+ private:
+  axvm::DeviceContext connected() {
+    axvm::DeviceContext made = connected_context(ram, interrupt, events, log);
+    made.messages = apics.sink();
+    return made;
+  }
 };
+using BlkMachine = BlkMachineOf<axvm::VirtioBlk, Driver<axvm::VirtioBlk>>;
 
 }  // namespace guest

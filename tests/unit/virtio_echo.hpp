@@ -62,8 +62,24 @@ struct EchoOptions {
   bool exact = false;
 };
 
+/// The guest of an echo device: memory and two rings.
+struct EchoGuest {
+  /// Puts one echo of `text` into a ring, without a notification.
+  void put(Ring& ring, std::uint16_t head, std::string_view text) {
+    std::uint64_t at = 0x4'0000 + 0x100u * head;
+    ram.put_text(at, text);
+    ring.describe(head, {{at, static_cast<std::uint32_t>(text.size()), false}, {at + 0x80, 0x80, true}});
+    ring.offer(head);
+  }
+  std::string echo(std::uint16_t head, std::size_t size) { return ram.text(0x4'0000 + 0x100u * head + 0x80, size); }
+
+  Ram ram;
+  Ring small{ram, 8, 0x8000};
+  Ring large{ram, 1024, 0x1'0000};
+};
+
 template <class Core = EchoCore>
-struct EchoMachineOf {
+struct EchoMachineOf : EchoGuest {
   explicit EchoMachineOf(EchoOptions const& chosen = {}) : options(chosen), context(connect()) {}
 
   axvm::DeviceContext connect() {
@@ -98,14 +114,6 @@ struct EchoMachineOf {
     driver.add_status(status::DRIVER_OK);
     return true;
   }
-  /// Puts one echo of `text` into a ring, without a notification.
-  void put(Ring& ring, std::uint16_t head, std::string_view text) {
-    std::uint64_t at = 0x4'0000 + 0x100u * head;
-    ram.put_text(at, text);
-    ring.describe(head, {{at, static_cast<std::uint32_t>(text.size()), false}, {at + 0x80, 0x80, true}});
-    ring.offer(head);
-  }
-  std::string echo(std::uint16_t head, std::size_t size) { return ram.text(0x4'0000 + 0x100u * head + 0x80, size); }
   /// 32 bits as a guest's load finds them in the page.
   [[nodiscard]] std::uint32_t shown(std::uint64_t offset) const {
     return __atomic_load_n(reinterpret_cast<std::uint32_t const*>(page->bytes().data() + offset), __ATOMIC_ACQUIRE);
@@ -113,7 +121,6 @@ struct EchoMachineOf {
   [[nodiscard]] std::uint32_t shown(MmioRegister which) const { return shown(static_cast<std::uint64_t>(which)); }
 
   EchoOptions options;
-  Ram ram;
   fakes::InterruptRecorder interrupt;
   std::vector<std::pair<axvm::DoorbellAddress, axvm::Callback>> bells, swallowed;
   std::optional<axvm::SwappedMemory> page;
@@ -123,8 +130,6 @@ struct EchoMachineOf {
   virtio::TransportCounters counters;
   virtio::MmioTransport<Core> device{core, state, counters, "echo", context, options.exact};
   Driver<virtio::MmioTransport<Core>> driver{device};
-  Ring small{ram, 8, 0x8000};
-  Ring large{ram, 1024, 0x1'0000};
 };
 using EchoMachine = EchoMachineOf<>;
 

@@ -2,22 +2,23 @@
 
 #include <functional>
 
-#include "virtio_driver.hpp"
+#include "pci_driver.hpp"
 
 using namespace guest;
 
 namespace {
 
-constexpr std::uint64_t data = BlkMachine::data, header = BlkMachine::headers, table = data + 0x8000;
+constexpr std::uint64_t data = BlkGuest::data, header = BlkGuest::headers, table = data + 0x8000;
 constexpr std::uint32_t IN = 0, FLUSH = 4;
 constexpr std::uint16_t NEXT = Descriptor::NEXT, WRITE = Descriptor::WRITE, INDIRECT = Descriptor::INDIRECT;
 
 /// The device asked for a reset, once, told the driver, answered nothing from then on, and works after the reset.
-void check_needs_reset(BlkMachine& m, std::string const& why) {
+template <class Machine>
+void check_needs_reset(Machine& m, std::string const& why) {
   CHECK(m.driver.needs_reset());
   CHECK(m.device.counters.transport.malformed_rings.value() == 1);
-  CHECK((m.driver.in(MmioRegister::InterruptStatus) & 2) != 0);
-  CHECK(m.interrupt.take() != 0);
+  CHECK((m.driver.acknowledge() & 2) != 0);
+  CHECK(m.take_interrupts() != 0);
   REQUIRE(m.log.size() == 1);
   CHECK(m.log[0].find(why) != std::string::npos);
 
@@ -29,7 +30,7 @@ void check_needs_reset(BlkMachine& m, std::string const& why) {
   CHECK(m.disk.reads + m.disk.writes + m.disk.flushes == calls);
   CHECK(m.driver.needs_reset());
 
-  CHECK(m.interrupt.take() == 0);
+  CHECK(m.take_interrupts() == 0);
   REQUIRE(m.start());
   m.disk.fill_sector(5, '5');
   CHECK(m.request(IN, 5, {{data, 512, true}}) == 0);
@@ -37,94 +38,94 @@ void check_needs_reset(BlkMachine& m, std::string const& why) {
 }
 
 /// A request in good order at head 0: header, 512 bytes to read into, status.
-void good(BlkMachine& m) { m.prepare(0, IN, 0, {{data, 512, true}}); }
+void good(BlkGuest& m) { m.prepare(0, IN, 0, {{data, 512, true}}); }
 
 struct Case {
   char const* what;
   char const* why;
-  std::function<void(BlkMachine&)> make;  // the ring is not offered yet; head 0 is, unless it does so itself
+  std::function<void(BlkGuest&)> make;  // the ring is not offered yet; head 0 is, unless it does so itself
   bool offers = false;
 };
 
 Case const cases[] = {
-    {"head beyond the queue", "head out of range", [](BlkMachine& m) { m.ring.offer(256); }, true},
-    {"head of all ones", "head out of range", [](BlkMachine& m) { m.ring.offer(0xffff); }, true},
+    {"head beyond the queue", "head out of range", [](BlkGuest& m) { m.ring.offer(256); }, true},
+    {"head of all ones", "head out of range", [](BlkGuest& m) { m.ring.offer(0xffff); }, true},
     {"index jump beyond the queue", "out of step",
-     [](BlkMachine& m) { m.ram.put<std::uint16_t>(m.ring.available + 2, 257); }, true},
+     [](BlkGuest& m) { m.ram.put<std::uint16_t>(m.ring.available + 2, 257); }, true},
     {"index going backwards", "out of step",
-     [](BlkMachine& m) { m.ram.put<std::uint16_t>(m.ring.available + 2, 0xffff); }, true},
-    {"loop of one", "too long", [](BlkMachine& m) { m.ring.put_descriptor(0, {header, 16, NEXT, 0}); }},
+     [](BlkGuest& m) { m.ram.put<std::uint16_t>(m.ring.available + 2, 0xffff); }, true},
+    {"loop of one", "too long", [](BlkGuest& m) { m.ring.put_descriptor(0, {header, 16, NEXT, 0}); }},
     {"loop of three", "too long",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.put_descriptor(0, {header, 16, NEXT, 1});
        m.ring.put_descriptor(1, {data, 512, NEXT | WRITE, 2});
        m.ring.put_descriptor(2, {data, 512, NEXT | WRITE, 1});
      }},
     {"next beyond the queue", "next descriptor out of range",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {header, 16, NEXT, 256}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {header, 16, NEXT, 256}); }},
     {"next of all ones", "next descriptor out of range",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {header, 16, NEXT, 0xffff}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {header, 16, NEXT, 0xffff}); }},
     {"indirect chain with a loop", "too long",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.describe_indirect(0, table, {{header, 16, false}, {data, 512, true}, {data, 1, true}});
        m.ram.put<Descriptor>(table + 32, {data, 1, NEXT | WRITE, 1});
      }},
     {"indirect next beyond the table", "next descriptor out of range",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.describe_indirect(0, table, {{header, 16, false}, {data, 512, true}, {data, 1, true}});
        m.ram.put<Descriptor>(table + 16, {data, 512, NEXT | WRITE, 3});
      }},
     {"indirect table larger than the queue", "bad indirect table",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {table, 257 * 16, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {table, 257 * 16, INDIRECT, 0}); }},
     {"indirect table of 4 GiB", "bad indirect table",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {table, 0xffff'fff0, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {table, 0xffff'fff0, INDIRECT, 0}); }},
     {"indirect table of no bytes", "bad indirect table",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {table, 0, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {table, 0, INDIRECT, 0}); }},
     {"indirect table of half a descriptor", "bad indirect table",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {table, 24, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {table, 24, INDIRECT, 0}); }},
     {"indirect table unaligned", "bad indirect table",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {table + 4, 48, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {table + 4, 48, INDIRECT, 0}); }},
     {"indirect table crossing the end of memory", "indirect table outside memory",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {Ram::end - 32, 48, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {Ram::end - 32, 48, INDIRECT, 0}); }},
     {"indirect table wrapping 2^64", "indirect table outside memory",
-     [](BlkMachine& m) { m.ring.put_descriptor(0, {~0ull - 15, 48, INDIRECT, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(0, {~0ull - 15, 48, INDIRECT, 0}); }},
     {"nested indirect table", "nested",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.describe_indirect(0, table, {{header, 16, false}, {data, 512, true}, {data, 1, true}});
        m.ram.put<Descriptor>(table + 16, {table, 48, INDIRECT, 0});
      }},
     {"indirect with a next", "with a next one",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.describe_indirect(0, table, {{header, 16, false}, {data, 1, true}});
        m.ring.put_descriptor(0, {table, 32, INDIRECT | NEXT, 1});
      }},
     {"buffer beyond memory", "buffer outside memory",
-     [](BlkMachine& m) { m.ring.put_descriptor(1, {Ram::end, 512, NEXT | WRITE, 2}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(1, {Ram::end, 512, NEXT | WRITE, 2}); }},
     {"buffer crossing the end of memory", "buffer outside memory",
-     [](BlkMachine& m) { m.ring.put_descriptor(1, {Ram::end - 511, 512, NEXT | WRITE, 2}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(1, {Ram::end - 511, 512, NEXT | WRITE, 2}); }},
     {"buffer wrapping 2^64", "buffer outside memory",
-     [](BlkMachine& m) { m.ring.put_descriptor(1, {~0ull - 255, 512, NEXT | WRITE, 2}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(1, {~0ull - 255, 512, NEXT | WRITE, 2}); }},
     {"buffer in a device window", "buffer outside memory",
-     [](BlkMachine& m) { m.ring.put_descriptor(1, {0xd000'0000, 512, NEXT | WRITE, 2}); }},
-    {"zero-length buffer", "zero bytes", [](BlkMachine& m) { m.ring.put_descriptor(1, {data, 0, NEXT | WRITE, 2}); }},
-    {"zero-length status", "zero bytes", [](BlkMachine& m) { m.ring.put_descriptor(2, {data, 0, WRITE, 0}); }},
+     [](BlkGuest& m) { m.ring.put_descriptor(1, {0xd000'0000, 512, NEXT | WRITE, 2}); }},
+    {"zero-length buffer", "zero bytes", [](BlkGuest& m) { m.ring.put_descriptor(1, {data, 0, NEXT | WRITE, 2}); }},
+    {"zero-length status", "zero bytes", [](BlkGuest& m) { m.ring.put_descriptor(2, {data, 0, WRITE, 0}); }},
     {"readable after writable", "readable descriptor after",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.put_descriptor(0, {data, 512, NEXT | WRITE, 1});
        m.ring.put_descriptor(1, {header, 16, NEXT, 2});
      }},
     {"read-only status byte", "status byte",
-     [](BlkMachine& m) { m.ring.describe(0, {{header, 16, false}, {header + 32, 1, false}}); }},
-    {"no status byte", "status byte", [](BlkMachine& m) { m.ring.put_descriptor(0, {header, 16, 0, 0}); }},
-    {"header cut short", "without a header", [](BlkMachine& m) { m.ring.put_descriptor(0, {header, 15, NEXT, 1}); }},
-    {"no header", "without a header", [](BlkMachine& m) { m.ring.describe(0, {{data, 512, true}, {data, 1, true}}); }},
+     [](BlkGuest& m) { m.ring.describe(0, {{header, 16, false}, {header + 32, 1, false}}); }},
+    {"no status byte", "status byte", [](BlkGuest& m) { m.ring.put_descriptor(0, {header, 16, 0, 0}); }},
+    {"header cut short", "without a header", [](BlkGuest& m) { m.ring.put_descriptor(0, {header, 15, NEXT, 1}); }},
+    {"no header", "without a header", [](BlkGuest& m) { m.ring.describe(0, {{data, 512, true}, {data, 1, true}}); }},
     {"chain of 4 GiB", "4 GiB",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.put_descriptor(1, {data, 0x1000, NEXT | WRITE, 2});
        m.ring.put_descriptor(2, {data, 0xffff'ffff, WRITE, 0});
      }},
     {"head reused while in flight", "in flight",
-     [](BlkMachine& m) {
+     [](BlkGuest& m) {
        m.ring.offer(0);
        m.ring.offer(0);
      },
@@ -133,10 +134,11 @@ Case const cases[] = {
 
 }  // namespace
 
-TEST_CASE("virtio-blk: a malformed ring makes the device ask for a reset, and no more") {
+TEST_CASE_TEMPLATE("virtio-blk: a malformed ring makes the device ask for a reset, and no more", Machine, BlkMachine,
+                   BlkPciMachine) {
   for (Case const& malformed : cases) {
     CAPTURE(malformed.what);
-    BlkMachine m;
+    Machine m;
     REQUIRE(m.start());
     good(m);
     malformed.make(m);
@@ -148,9 +150,9 @@ TEST_CASE("virtio-blk: a malformed ring makes the device ask for a reset, and no
   }
 }
 
-TEST_CASE("virtio-blk: a chain longer than the queue") {
-  BlkMachine m;
-  REQUIRE(m.start(BlkMachine::all_features, 8));
+TEST_CASE_TEMPLATE("virtio-blk: a chain longer than the queue", Machine, BlkMachine, BlkPciMachine) {
+  Machine m;
+  REQUIRE(m.start(BlkGuest::all_features, 8));
   SUBCASE("through an indirect table behind ordinary descriptors") {
     m.ring.describe(0, {{header, 16, false}, {0, 0, false}});
     m.ring.describe_indirect(1, table, std::vector<Buffer>(8, Buffer{data, 512, true}));
@@ -162,9 +164,9 @@ TEST_CASE("virtio-blk: a chain longer than the queue") {
   CHECK(m.disk.reads == 0);
 }
 
-TEST_CASE("virtio-blk: indirect descriptors need the feature") {
-  BlkMachine m;
-  REQUIRE(m.start(BlkMachine::all_features & ~feature::INDIRECT_DESC & ~feature::EVENT_IDX));
+TEST_CASE_TEMPLATE("virtio-blk: indirect descriptors need the feature", Machine, BlkMachine, BlkPciMachine) {
+  Machine m;
+  REQUIRE(m.start(BlkGuest::all_features & ~feature::INDIRECT_DESC & ~feature::EVENT_IDX));
   good(m);
   m.ring.describe_indirect(0, table, {{header, 16, false}, {data, 512, true}, {data + 512, 1, true}});
   m.ring.offer(0);
@@ -188,10 +190,10 @@ TEST_CASE("virtio-blk: what came before the malformed chain is answered") {
   check_needs_reset(m, "head out of range");
 }
 
-TEST_CASE("virtio-blk: a chain as long as the queue is served") {
-  BlkMachine m;
+TEST_CASE_TEMPLATE("virtio-blk: a chain as long as the queue is served", Machine, BlkMachine, BlkPciMachine) {
+  Machine m;
   m.disk.fill_sector(0, 'q');
-  REQUIRE(m.start(BlkMachine::all_features & ~feature::EVENT_IDX, 8));
+  REQUIRE(m.start(BlkGuest::all_features & ~feature::EVENT_IDX, 8));
   m.ram.put(header, axvm::virtio::BlkRequestHeader{IN, 0, 0});
   m.ring.describe(0, {{header, 16, false},
                       {data, 100, true},
@@ -269,8 +271,9 @@ TEST_CASE("virtio-blk: one device's bad ring leaves another alone") {
   CHECK(b.request(FLUSH, 0) == 0);
 }
 
-TEST_CASE("virtio-blk: a guest that misbehaves for ever gets one line of log") {
-  BlkMachine m;
+TEST_CASE_TEMPLATE("virtio-blk: a guest that misbehaves for ever gets one line of log", Machine, BlkMachine,
+                   BlkPciMachine) {
+  Machine m;
   for (int i = 0; i < 100; ++i) {
     REQUIRE(m.start());
     m.ring.offer(777);
@@ -281,8 +284,9 @@ TEST_CASE("virtio-blk: a guest that misbehaves for ever gets one line of log") {
   CHECK(m.log.size() == 1);
 }
 
-TEST_CASE("virtio-blk: buffers may overlap each other and the rings; the monitor's memory stays whole") {
-  BlkMachine m;
+TEST_CASE_TEMPLATE("virtio-blk: buffers may overlap each other and the rings; the monitor's memory stays whole",
+                   Machine, BlkMachine, BlkPciMachine) {
+  Machine m;
   m.disk.bytes.assign(m.disk.bytes.size(), '\xff');
   REQUIRE(m.start());
   SUBCASE("over the descriptor table") { m.request(IN, 0, {{m.ring.descriptors, 4096, true}}); }

@@ -49,6 +49,10 @@ class MsixTable {
     if (masked_ || entry.masked) entry.pending = true;
     else messages_.send({entry.address, entry.data});
   }
+  /// The function was reset: nothing is pending any more.
+  void forget_pending() {
+    for (MsixVector& entry : state_) entry.pending = false;
+  }
 
   /// The four bytes at an offset into the table, a multiple of 4.
   [[nodiscard]] std::uint32_t word(std::uint64_t offset) const {

@@ -26,7 +26,9 @@
 // The function answers where the machine has placed it and nowhere else: a guest may write other addresses into its
 //   base address registers, as it does to learn their sizes, and then it does not answer until they are back.
 // Ignored: writes to fields of the common configuration that are not as wide as the field, to read-only fields, to a
-//   queue's fields while it is enabled, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED.
+//   queue's fields while it is enabled, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED; Bus
+//   Master of Command, without which no function would write to memory. A doorbell that the kernel takes rings whether
+//   the function answers or not.
 // Departs from 4.1.4.9: none of the bytes of pci_cfg_data is accessed but by an access of pci_cfg_data's `length`.
 
 namespace axvm::inline v1::virtio {
@@ -117,6 +119,9 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
     for (std::uint16_t& vector : pci_.queue_vectors) vector = vector_of(vector);
     pci_.configuration_vector = vector_of(pci_.configuration_vector);
     for (MsixVector& vector : pci_.vectors) vector.address &= ~3ull;
+    state_.queue_sel &= 0xffff;  // these are as wide as their fields
+    for (QueueState& queue : state_.queues)
+      if (!queue.ready) queue.size &= 0xffff;
     msix_.set_control(static_cast<std::uint16_t>(configuration_.word(at_msix) >> 16));
     this->restore();
     // An interrupt or a notification may have been under way when the state was saved. One too many does no harm.
@@ -284,6 +289,7 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
   void forget() {
     pci_.configuration_vector = no_vector;
     pci_.queue_vectors.fill(no_vector);
+    msix_.forget_pending();
   }
 
   State& pci_;
