@@ -107,3 +107,25 @@ expect "$output" '^shrunk by 8192$' # blocks of 512 bytes
 # Setting it up costs more exits than on MMIO, using it none.
 expect "$output" '^xv2_vmm: info: blkpci0: [0-9]+ requests, [34][0-9][0-9] exits for its registers, [0-9.]+ a request$'
 refuse "$output" '^status|one request after the other|xv2_vmm: warning: pci=off'
+
+# A guest whose only disk is there, and who needs nothing said for it.
+cat >"$scratch/content/run.sh" <<'GUEST'
+grep " /mnt ext4 rw" /proc/mounts && echo "written by the guest" >/mnt/proof
+echo "alone on $(basename "$(readlink -f /sys/block/vda/device/..)")"
+[ -e /dev/vdb ] || echo "no other"
+dmesg
+GUEST
+make_image "$scratch/root.img" 32M "$scratch/content"
+output=$(again "$here/with-kvm" --timeout $patience --share "$scratch" -- "$XV2_VMM" --host-check=warn --kernel "$kernel" \
+  --initrd "$initrd" --no-reboot --append 'quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1' \
+  --pci-disk "$scratch/root.img" --save-state "$scratch/state.toml" -v </dev/null 2>&1)
+expect "$output" '^alone on 0000:00:00\.0$'
+expect "$output" '^no other$'
+expect "$output" '^xv2_vmm: info: blkpci0: [0-9]+ requests, [23][0-9][0-9] exits for its registers, [0-9.]+ a request$'
+[[ $(debugfs -R 'cat /proof' "$scratch/root.img" 2>/dev/null) == 'written by the guest' ]]
+refuse "$output" 'ACPI (BIOS )?(Error|Warning)|ACPI Exception|unchecked MSR|WARNING:|BUG:|Oops|rcu.*stall|Firmware Bug'
+refuse "$output" 'pci.*(claim|conflict|fail|invalid|no space)'
+state=$(<"$scratch/state.toml")
+expect "$state" '^\[blkpci0\.transport\.registers\]$'
+expect "$state" '^# VirtioBlkPci$'
+refuse "$state" '^\[blkpci1'
