@@ -22,6 +22,14 @@ for mask in 1 2 4 8; do
 done
 grep "$device-" /proc/interrupts
 cat /sys/block/vdc/device/../msi_irqs/* | sort | uniq -c
+# A processor that goes takes its queue's interrupt with it, one that comes brings it back.
+third_queue() { awk -v name="$device-req.2" '$NF == name { print $4 }' /proc/interrupts; }
+before=$(third_queue)
+echo 0 >/sys/devices/system/cpu/cpu2/online
+taskset 8 dd if=/dev/vdc of=/dev/null bs=4k count=20 iflag=direct 2>/dev/null && echo "reads without it"
+echo 1 >/sys/devices/system/cpu/cpu2/online
+taskset 4 dd if=/dev/vdc of=/dev/null bs=4k count=20 iflag=direct 2>/dev/null
+echo "$(($(third_queue) - before)) interrupts with it"
 for disk in b c d; do
   $work verify /dev/vd$disk 4 100 >/tmp/$disk &
 done
@@ -91,6 +99,8 @@ for row in 'config 0 0 0 0' "req.0 $many 0 0 0" "req.1 0 $many 0 0" "req.2 0 0 $
   expect "$interrupts" "^$row\$"
 done
 expect "$output" '^ *5 msix$'
+expect "$output" '^reads without it$'
+expect "$output" '^20 interrupts with it$'
 for disk in b c d; do
   expect "$output" "^vd$disk: 0 of 4 went wrong, sum [0-9a-f]{16}\$"
 done
