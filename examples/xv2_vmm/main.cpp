@@ -211,6 +211,9 @@ void tell_exits(Xv2& machine, Xv2::Config const& config) {
 }
 
 int run(Xv2::Config& config, xv2::Options const& options) {
+  if (!options.hidden_disk.empty())
+    say(axvm::Severity::Warning, axvm::text<255>("pci=off on the kernel's command line hides ", options.hidden_disk,
+                                                 " from the guest; leave it out of --cmdline and --append"));
   std::optional<xv2::StateFile> state_file;
   if (!options.save_state.empty()) {
     auto opened = xv2::StateFile::open(options.save_state);

@@ -81,6 +81,36 @@ void attach_networks(std::vector<std::string> const& networks, std::span<const a
          });
 }
 
+/// The first PCI disk that there is, such as "blkpci0"; empty: none.
+std::string pci_disk(std::span<const axvm::Setting> settings) {
+  for (axvm::Setting const& setting : settings) {
+    const std::string_view name = setting.name;
+    if (name.starts_with("blkpci") && name.ends_with(".path") && !setting.text().empty())
+      return std::string(name.substr(0, name.find('.')));
+  }
+  return {};
+}
+
+/// Whether a kernel with this command line looks for no PCI bus: "pci=off", "pci=nocrs,off".
+bool turns_pci_off(std::string_view cmdline) {
+  std::istringstream words{std::string(cmdline)};
+  for (std::string word; words >> word;) {
+    if (!word.starts_with("pci=")) continue;
+    std::istringstream options(word.substr(4));
+    for (std::string option; std::getline(options, option, ',');)
+      if (option == "off") return true;
+  }
+  return false;
+}
+
+/// The default command line of a guest that has a PCI disk.
+std::string default_cmdline_with_pci() {
+  constexpr std::string_view off = " pci=off";
+  std::string cmdline(axvm::default_linux_cmdline);
+  if (const std::size_t at = cmdline.find(off); at != std::string::npos) cmdline.erase(at, off.size());
+  return cmdline;
+}
+
 int reject(Errors const& errors) {
   for (axvm::Error const& error : errors) std::cerr << "xv2_vmm: error: " << axvm::describe(error) << "\n";
   std::cerr << "Run with --help for more information.\n";
@@ -152,6 +182,10 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   attach_disks({"--pci-disk", "blkpci", "path", "PCI disk", "a file", ""}, pci_disks, settings, flags, errors);
   attach_networks(networks, settings, flags, errors);
   flags.apply(errors);
+  const std::string disk = pci_disk(settings);
+  // A machine file may have the default, too: --write-config puts it there.
+  if (!disk.empty() && !flags.given("cmdline") && options.guest.cmdline == axvm::default_linux_cmdline)
+    options.guest.cmdline = std::string_view(default_cmdline_with_pci());
   const auto base = axvm::boot::join_command_line(options.guest.cmdline,
                                                   options.guest.quick_boot ? quick_boot_options : std::string_view{});
   const auto cmdline = base ? axvm::boot::join_command_line(*base, options.guest.append) : base;
@@ -163,6 +197,7 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   if (options.guest.kernel.empty() && boots && !flags.given("kernel") && in_file.empty())
     errors.push_back({.operation = "--kernel is missing", .hint = "name a bzImage, such as /boot/vmlinuz"});
   if (!errors.empty()) return reject(errors);
+  if (turns_pci_off(options.cmdline)) options.hidden_disk = disk;
   if (!write_config) return options;
   std::cout << axvm::write_toml(settings,
                                 "A machine of xv2_vmm. Start it with: xv2_vmm --config FILE\n"

@@ -23,7 +23,7 @@ struct Guest {
   static constexpr auto fields = axvm::fields(
       axvm::field<&Guest::kernel>{.help = "Linux kernel to boot (bzImage)", .unit = "file", .alias = 'k'},
       axvm::field<&Guest::initrd>{.help = "initial RAM disk", .unit = "file", .alias = 'i'},
-      axvm::field<&Guest::cmdline>{.help = "kernel command line"},
+      axvm::field<&Guest::cmdline>{.help = "kernel command line; a PCI disk takes pci=off out of the default"},
       axvm::field<&Guest::append>{.help = "added to the kernel command line", .alias = 'a'},
       axvm::field<&Guest::unpack>{.help = "unpack the kernel here, once, instead of in the guest each time"},
       axvm::field<&Guest::quick_boot>{.help = "add kernel options that skip self-tests for a quicker boot"});
@@ -47,6 +47,7 @@ struct Options {
   Guest guest;
   Placement placement;
   axvm::boot::CommandLine cmdline;  ///< the whole kernel command line
+  std::string hidden_disk;          ///< a PCI disk that a guest with this command line does not look for; empty: none
   unsigned verbose = 0;
   std::string save_state;   ///< write the devices' state to this file when the run has ended; empty: do not
   bool check_host = false;  ///< print how this host fits the machine's profile and end

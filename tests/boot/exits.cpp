@@ -1,10 +1,11 @@
-// exits EXACT KERNEL INITRD DISK DISK TRACE_MARKER: a machine whose guest can mark a stretch of its life. Prints what
-// the monitor counted between the first two marks; each mark is written to the file TRACE_MARKER, too. EXACT is what
-// the second disk's exact_interrupt_status is set to, 0 or 1.
+// exits KIND KERNEL INITRD DISK DISK TRACE_MARKER: a machine whose guest can mark a stretch of its life. Prints what
+// the monitor counted between the first two marks; each mark is written to the file TRACE_MARKER, too. KIND is of the
+// second disk: mmio, exact (mmio with exact_interrupt_status) or pci.
 
 #include <fcntl.h>
 
 #include <axvm/axvm.hpp>
+#include <axvm/virtio_blk_pci.hpp>
 #include <cstdio>
 #include <numeric>
 #include <vector>
@@ -27,8 +28,8 @@ class Mark {
   Config config_;
 };
 
-using M = axvm::Machine<axvm::IvyBridgeXv2,
-                        axvm::Devices<axvm::Uart8250, axvm::Pit8254, axvm::Repeat<2, axvm::VirtioBlk>, Mark>>;
+using M = axvm::Machine<axvm::IvyBridgeXv2, axvm::Devices<axvm::Uart8250, axvm::Pit8254,
+                                                          axvm::Repeat<2, axvm::VirtioBlk>, axvm::VirtioBlkPci, Mark>>;
 
 /// What has been counted up to now.
 struct Counted {
@@ -41,11 +42,13 @@ class Marks {
  public:
   M* machine = nullptr;
   axvm::Descriptor trace;
+  bool pci = false;
   std::vector<Counted> all;
 
   void add() {
     auto const& exits = machine->counters().exits;
-    auto const& disk = machine->device<axvm::VirtioBlk, 1>()->counters.transport;
+    auto const& disk = pci ? machine->device<axvm::VirtioBlkPci>()->counters.transport
+                           : machine->device<axvm::VirtioBlk, 1>()->counters.transport;
     all.push_back({std::accumulate(exits.begin(), exits.end(), std::uint64_t{0},
                                    [](std::uint64_t sum, axvm::Counter const& one) { return sum + one.value(); }),
                    disk.exits.value(), disk.requests.value()});
@@ -65,8 +68,10 @@ int main(int argc, char** argv) {
   marks.trace = axvm::Descriptor(::open(argv[6], O_WRONLY | O_CLOEXEC));
   M::Config config{.memory = 256 * axvm::MiB, .host_check = axvm::HostCheck::warn};
   config.of<axvm::VirtioBlk, 0>().path = std::string_view(argv[4]);
-  config.of<axvm::VirtioBlk, 1>().path = std::string_view(argv[5]);
-  config.of<axvm::VirtioBlk, 1>().exact_interrupt_status = *argv[1] == '1';
+  const std::string_view kind = argv[1];
+  marks.pci = kind == "pci";
+  (marks.pci ? config.of<axvm::VirtioBlkPci>().path : config.of<axvm::VirtioBlk, 1>().path) = std::string_view(argv[5]);
+  config.of<axvm::VirtioBlk, 1>().exact_interrupt_status = kind == "exact";
   config.of<Mark>() = {&marks, [](void* self) { static_cast<Marks*>(self)->add(); }};
   auto machine = M::create(config);
   if (!machine) return fail(machine.error());
@@ -74,7 +79,8 @@ int main(int argc, char** argv) {
   auto linux_boot = axvm::LinuxBoot::open(
       {.kernel = std::string_view(argv[2]),
        .initrd = std::string_view(argv[3]),
-       .cmdline = "console=ttyS0 panic=1 pci=off quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda"});
+       .cmdline = std::string("console=ttyS0 panic=1 quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda") +
+                  (marks.pci ? "" : " pci=off")});
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
   if (auto end = machine->run(); !end) return fail(end.error());

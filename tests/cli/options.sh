@@ -40,10 +40,12 @@ is() {
 case $part in
   help)
     runs 0 "$xv2" --help
-    has out --kernel --initrd --cmdline --append '--disk PATH[,ro]' '--net tap=NAME[,mac=ADDRESS]' '--memory SIZE' '--vcpus N' \
+    has out --kernel --initrd --cmdline --append '--disk PATH[,ro]' '--pci-disk PATH[,ro]' '--net tap=NAME[,mac=ADDRESS]' '--memory SIZE' '--vcpus N' \
       '--host-check strict|warn' --no-reboot -v,--verbose --help --version '--config FILE' --write-config \
       --blk0.path --blk0.read-only --uart0.enabled 'up to blk' \
-      'default 512M' 'bytes, or with K, M, G, T' '1 to 20' 'default console=ttyS0'
+      'default 512M' 'bytes, or with K, M, G, T' '1 to 20' 'a PCI disk takes pci=off out of the default' \
+      'default console=ttyS0 panic=1 pci=off tsc=nowatchdog root=/dev/vda rw' \
+      '--blkpci0.path FILE' --blkpci0.read-only --blkpci0.direct '--blkpci0.queues N' 'up to blkpci3'
     lacks out '{false}'
     [[ ! -s err ]] || fail "--help writes to standard error"
     runs 0 "$xv2" --version
@@ -118,6 +120,12 @@ END
     has err '--disk: 31 disks given, the machine takes at most '
     runs 2 "$xv2" --disk ,ro --kernel k
     has err '--disk: needs a path'
+    runs 2 "$xv2" --pci-disk a --pci-disk b,ro --pci-disk c --pci-disk d --pci-disk e --kernel k
+    has err '--pci-disk: 5 PCI disks given, the machine takes at most 4'
+    runs 2 "$xv2" --pci-disk a --pci-disk ,ro --pci-disk= --kernel k --blkpci0.path x --blkpci1.queues 5
+    has err '--pci-disk: needs a path' '--pci-disk: is PCI disk 0, to which --blkpci0.path gives a file, too' \
+      "--blkpci1.queues: '5' is out of range: 1 to 4"
+    [[ $(grep -c '^xv2_vmm: error: ' err) == 4 ]] || fail "not 4 errors: $(<err)"
     runs 2 "$xv2" --net tap=a --net tap=b --net tap=c --kernel k
     has err '--net: 3 interfaces given, the machine takes at most 2'
     runs 2 "$xv2" --net tap0 --net mac=52:54:00:12:34:56 --kernel k
@@ -131,6 +139,19 @@ END
     runs 1 "$xv2" --kernel no-kernel --disk no-disk --disk no-other-disk --host-check warn
     has err no-kernel
     [[ ! -w /dev/kvm ]] || has err no-disk no-other-disk
+
+    # A guest that is told to look for no PCI bus does not find a disk there.
+    hides="^xv2_vmm: warning: pci=off on the kernel's command line hides blkpci1 from the guest; leave it out of --cmdline and --append\$"
+    for words in --cmdline='console=ttyS0 pci=off' --append=pci=nocrs,off; do
+      runs 1 "$xv2" --kernel no-kernel --blkpci1.path no-disk "$words" --host-check warn
+      grep -q "$hides" err || fail "$words: no warning: $(<err)"
+    done
+    for words in --kernel=no-kernel --cmdline='panic=1 xpci=off pci=offb' --append=pci=nocrs; do
+      runs 1 "$xv2" --kernel no-kernel --blkpci1.path no-disk "$words" --host-check warn
+      lacks err pci=off
+    done
+    runs 1 "$xv2" --kernel no-kernel --disk no-disk --append pci=off --host-check warn
+    lacks err pci=off
 
     # The whole kernel command line: its parts may be good and the sum too long. Reported with everything else.
     long=$(printf 'x%.0s' {1..4000})
@@ -174,6 +195,31 @@ END
     mv out changed.toml
     runs 0 "$xv2" --config changed.toml --write-config
     cmp out changed.toml || fail "settings changed on their way through a file"
+
+    runs 0 "$xv2" --pci-disk x,ro --disk d --pci-disk y --blkpci1.queues 2 --blkpci1.direct --write-config
+    is blkpci0.path '"x"'
+    is blkpci0.read_only true
+    is blkpci0.queues 4
+    is blkpci1.path '"y"'
+    is blkpci1.read_only false
+    is blkpci1.direct true
+    is blkpci1.queues 2
+    is blk0.path '"d"'
+    # The default command line lets a guest with a PCI disk find it; a user's own stays as it is.
+    without='"console=ttyS0 panic=1 tsc=nowatchdog root=/dev/vda rw"'
+    is cmdline "$without"
+    mv out changed.toml
+    runs 0 "$xv2" --config changed.toml --write-config
+    cmp out changed.toml || fail "settings changed on their way through a file"
+    runs 0 "$xv2" --config defaults.toml --blkpci3.path x --append quiet --write-config
+    is cmdline "$without"
+    echo 'blkpci2.path = "x"' >pci.toml
+    runs 0 "$xv2" --config pci.toml --write-config
+    is cmdline "$without"
+    runs 0 "$xv2" --pci-disk x --cmdline 'pci=off' --write-config
+    is cmdline '"pci=off"'
+    runs 0 "$xv2" --disk x --blkpci0.read-only --write-config
+    is cmdline '"console=ttyS0 panic=1 pci=off tsc=nowatchdog root=/dev/vda rw"'
     ;;
   precedence)
     cat >machine.toml <<'END'
