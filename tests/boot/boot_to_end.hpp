@@ -20,7 +20,7 @@ int boot_to_end(typename M::Config config, int argc, char** argv, std::string_vi
   const std::string cmdline =
       "console=ttyS0 panic=1 pci=off quiet loglevel=0 cryptomgr.notests AXVM_RUN=vda AXVM_RAW=1 " + std::string(words);
   auto linux_boot = axvm::LinuxBoot::open(
-      {.kernel = std::string_view(argv[1]), .initrd = std::string_view(argv[2]), .cmdline = std::string_view(cmdline)});
+      {.kernel = std::string_view(argv[1]), .initrd = std::string_view(argv[2]), .cmdline = cmdline});
   if (!linux_boot) return fail(linux_boot.error());
   if (auto loaded = machine->load(std::move(*linux_boot)); !loaded) return fail(loaded.error());
   auto end = machine->run();
