@@ -12,7 +12,6 @@
 // addresses of driver and device area of the first one (u16 each; those of each further one are 1 KiB behind), length n
 // of what follows (u16)}, n bytes of guest memory from 0 on, where its descriptors are, then records of 8 bytes {what
 // (u8), width (u8), where (u16), value (u32)}.
-#include <algorithm>
 #include <memory>
 #include <utility>
 
