@@ -128,6 +128,7 @@ configure_and_build() {
   if command -v ccache >/dev/null; then
     export CMAKE_CXX_COMPILER_LAUNCHER=ccache CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
     export CCACHE_SLOPPINESS=pch_defines,time_macros # else nothing that has a precompiled header is kept
+    export CCACHE_DEPEND=1 # else a precompiled header is found again whose headers had other comments, and g++ refuses them
   fi
   if [[ ! -e $root/build/$preset/build.ninja ]]; then
     say "configuring build/$preset"
