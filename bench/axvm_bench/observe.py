@@ -208,6 +208,12 @@ def processor_time(pid):
         return None
 
 
+def processor_time_since(before, pid):
+    """Since `before`, which processor_time() gave; 0 when the process has ended."""
+    after = processor_time(pid)
+    return 0 if before is None or after is None else after - before
+
+
 def watch_marks(one, deadline):
     """Nanoseconds of processor time from each byte that the guest writes to the next one, in rounds that begin with S,
     until it writes X. Whatever else the machine does, and whoever reads the bytes, is not in them."""
@@ -402,15 +408,6 @@ def make_image(folder, job):
     return "/disk/image" if in_lab else f"{place}/image"
 
 
-def process_time(pid):
-    """Nanoseconds that all threads of a process have run, its guest included."""
-    total = 0
-    for thread in glob.glob(f"/proc/{pid}/task/*/schedstat"):
-        with open(thread, encoding="ascii") as file:
-            total += int(file.read().split()[0])
-    return total
-
-
 def watch_disk(one, deadline):
     """What each part took: nanoseconds by the guest's clock, the process's time, and what KVM counted."""
     monitor = start(one["command"], deadline)
@@ -418,11 +415,11 @@ def watch_disk(one, deadline):
     try:
         while not over and (line := monitor.line()) is not None:
             if line.startswith("axvm: ready "):
-                before, time_before = counters(monitor.pid), process_time(monitor.pid)
+                before, time_before = counters(monitor.pid), processor_time(monitor.pid)
                 os.write(monitor.stdin, b"\n")
                 if not monitor.pending:
                     monitor.wait_for_output()
-                seen = {"counted": counted_since(before, monitor.pid), "cpu": process_time(monitor.pid) - time_before}
+                seen = {"counted": counted_since(before, monitor.pid), "cpu": processor_time_since(time_before, monitor.pid)}
                 if (did := monitor.line_after("axvm: did ")) is not None:
                     parts[line.removeprefix("axvm: ready ")] = seen | {"ns": int(did)}
             over = line == "axvm: end"
