@@ -68,7 +68,7 @@ TEST_CASE("pci configuration: the sizes of base address registers") {
   CHECK(f.in(0x14) == 0xc011);
   CHECK(f.sized(0x10) == 0xffff'c000);  // 16 KiB of memory, 32 bits, not prefetchable
   CHECK(f.sized(0x14) == 0xfffd);       // four ports
-  for (const std::uint64_t none : {0x18, 0x1c, 0x20, 0x24, 0x30}) CHECK(f.sized(none) == 0);
+  for (const std::uint64_t none : {0x18ull, 0x1cull, 0x20ull, 0x24ull, 0x30ull}) CHECK(f.sized(none) == 0);
 }
 
 TEST_CASE("pci configuration: the function answers where it was placed, if the guest lets it") {
