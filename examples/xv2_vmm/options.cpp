@@ -103,14 +103,6 @@ bool turns_pci_off(std::string_view cmdline) {
   return false;
 }
 
-/// The default command line of a guest that has a PCI disk.
-std::string default_cmdline_with_pci() {
-  constexpr std::string_view off = " pci=off";
-  std::string cmdline(axvm::default_linux_cmdline);
-  if (const std::size_t at = cmdline.find(off); at != std::string::npos) cmdline.erase(at, off.size());
-  return cmdline;
-}
-
 int reject(Errors const& errors) {
   for (axvm::Error const& error : errors) std::cerr << "xv2_vmm: error: " << axvm::describe(error) << "\n";
   std::cerr << "Run with --help for more information.\n";
@@ -185,7 +177,7 @@ std::variant<Options, int> parse_options(int argc, char** argv, std::span<const 
   const std::string disk = pci_disk(settings);
   // A machine file may have the default, too: --write-config puts it there.
   if (!disk.empty() && !flags.given("cmdline") && options.guest.cmdline == axvm::default_linux_cmdline)
-    options.guest.cmdline = std::string_view(default_cmdline_with_pci());
+    options.guest.cmdline = axvm::default_linux_cmdline_with_pci;
   const auto base = axvm::boot::join_command_line(options.guest.cmdline,
                                                   options.guest.quick_boot ? quick_boot_options : std::string_view{});
   const auto cmdline = base ? axvm::boot::join_command_line(*base, options.guest.append) : base;

@@ -90,8 +90,10 @@ struct Platform {
 
   /// The configuration space of PCI bus 0 as memory (ECAM): 1 MiB below 4 GiB, at a multiple of that; 0: no PCI.
   GuestAddress pci_config = 0;
-  PciWindow pci_memory;  ///< what the bus hands on of the memory below 4 GiB, outside its configuration space
-  PciWindow pci_ports;   ///< and of the ports
+  /// Where the bus hands on memory, below 4 GiB and outside its configuration space: from the first window behind it to
+  /// the last; other devices may have windows between.
+  PciWindow pci_memory;
+  PciWindow pci_ports;  ///< the same of the ports
 
   /// Number of NUMA nodes, proximity domains 0 to nodes - 1; 0: no SRAT and no SLIT.
   std::uint32_t nodes = 0;

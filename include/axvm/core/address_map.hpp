@@ -11,7 +11,8 @@ namespace axvm::inline v1 {
 struct AddressMap {
   GuestAddress hole = 0xd000'0000;         ///< end of low RAM; floating windows are placed from here on
   GuestAddress windows_end = 0xfec0'0000;  ///< end of what floating windows may use
-  /// The configuration space of PCI bus 0 as memory (ECAM), in the hole; only machines with PCI functions have it.
+  /// The configuration space of PCI bus 0 as memory (ECAM), a multiple of 1 MiB in the hole; only machines with PCI
+  /// functions have it.
   GuestAddress pci_config = 0xfeb0'0000;
   GuestAddress io_apic = 0xfec0'0000;
   GuestAddress local_apic = 0xfee0'0000;

@@ -54,7 +54,7 @@ struct Mmio {
 /// Claims function 0 of a device of PCI bus 0; the machine chooses the device number, the next one in the order of its
 /// list. The window is the function's 4 KiB of configuration space, where the guest has it in memory (ECAM,
 /// [pci-firmware] 4.1): accesses to it are accesses to any window. What the function has in its Base Address registers
-/// are windows and ports with claims of their own.
+/// are windows and ports with claims of their own: a power of two of bytes, at most 256 MiB, or of ports, at least 4.
 template <FixedString Name = "">
 struct PciFunction {
   static constexpr auto name = Name;

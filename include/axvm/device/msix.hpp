@@ -24,9 +24,10 @@ template <std::size_t Count>
 class MsixTable {
  public:
   static_assert(Count >= 1 && Count <= 64, "axvm: a function has 1 to 64 MSI-X vectors here");
+  /// What is saved of it.
   using State = std::array<MsixVector, Count>;
 
-  /// Bits of Message Control, [pci/3.0] 6.8.2.3.
+  /// Bits of Message Control, and its Table Size, which is one less than there are ([pci/3.0] 6.8.2.3).
   static constexpr std::uint16_t enable = 0x8000, function_mask = 0x4000, table_size = Count - 1;
   /// Bytes of the table, and of the pending bits.
   static constexpr std::uint64_t table_bytes = 16 * Count, pending_bytes = 8;
@@ -40,6 +41,7 @@ class MsixTable {
     masked_ = (control & function_mask) != 0;
     send_pending();
   }
+  /// Whether the driver takes messages.
   [[nodiscard]] bool enabled() const { return enabled_; }
 
   /// Interrupts; a vector that is masked is pending until it is not. One that is not there does nothing.
@@ -65,6 +67,7 @@ class MsixTable {
       default: return entry.masked ? 1 : 0;
     }
   }
+  /// The same, written.
   void set_word(std::uint64_t offset, std::uint32_t value) {
     if (offset >= table_bytes) return;
     MsixVector& entry = state_[offset / 16];

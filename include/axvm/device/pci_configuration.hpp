@@ -37,7 +37,7 @@ inline constexpr std::uint32_t Interrupt_Disable = 0x400;
 /// decodes().
 class PciConfiguration {
  public:
-  static constexpr std::size_t words = 64;
+  static constexpr std::size_t words = 64;        ///< of 32 bits
   static constexpr std::size_t size = 4 * words;  ///< bytes; what follows in the function's 4 KiB is all-ones
   /// Everything that is saved of it.
   using State = std::array<std::uint32_t, words>;
@@ -78,6 +78,7 @@ class PciConfiguration {
     writable_[offset / 4] = writable;
   }
 
+  /// The 32 bits at a multiple of 4 below `size`, as they are now.
   [[nodiscard]] constexpr std::uint32_t word(std::size_t offset) const { return state_[offset / 4]; }
 
   /// Whether the function answers to accesses by base address register `n`: the guest lets it (Command), and the

@@ -12,10 +12,13 @@
 namespace axvm::inline v1 {
 
 /// The command line that boots a stock distribution kernel on a machine with a serial console and one virtio disk.
-/// There is no PCI bus to look for; a panic restarts instead of hanging; no timer wakes idle processors to watch over
-/// the time-stamp counter.
+/// No PCI bus is looked for; a panic restarts instead of hanging; no timer wakes idle processors to watch over the
+/// time-stamp counter.
 inline constexpr std::string_view default_linux_cmdline =
     "console=ttyS0 panic=1 pci=off tsc=nowatchdog root=/dev/vda rw";
+/// The same for a machine with devices on PCI, which its guest would not find with `pci=off`.
+inline constexpr std::string_view default_linux_cmdline_with_pci =
+    "console=ttyS0 panic=1 tsc=nowatchdog root=/dev/vda rw";
 
 /// A kernel as it came out of its bzImage.
 struct UnpackedKernel {

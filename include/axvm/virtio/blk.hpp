@@ -1,9 +1,5 @@
 #pragma once
 
-#include <cstddef>
-#include <string_view>
-#include <utility>
-
 #include <axvm/core/field.hpp>
 #include <axvm/core/once.hpp>
 #include <axvm/device/device.hpp>

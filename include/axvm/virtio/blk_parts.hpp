@@ -21,11 +21,13 @@ struct BlkParts {
     BlockImage image;
   };
 
+  /// What a disk counts.
   struct Counters {
     BlkCounters disk;
     TransportCounters transport;
   };
 
+  /// In messages.
   static constexpr std::string_view name = "virtio-blk";
 
   /// Help of the settings that all disks have.

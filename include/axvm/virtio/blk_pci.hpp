@@ -17,7 +17,7 @@ namespace axvm::inline v1 {
 
 /// A disk for the guest, like VirtioBlk, as a PCI function: an interrupt is a message, which the guest need not
 /// acknowledge, so that a request costs it one exit instead of two; finding it costs some hundred when the guest
-/// starts. Absent without a path.
+/// starts. Absent without a path. The guest's kernel must look for PCI: default_linux_cmdline_with_pci.
 class VirtioBlkPci {
  public:
   static constexpr auto claims = axvm::claims(PciFunction<"function">{}, Mmio<"bar">{.size = virtio::pci_bar::size},
@@ -110,6 +110,7 @@ class VirtioBlkPci {
   virtio::PciTransport<virtio::BlkCore> transport_;
 };
 
+static_assert(virtio::PciTransport<virtio::BlkCore>::are_claims(VirtioBlkPci::claims));
 static_assert(Device<VirtioBlkPci> && HasResources<VirtioBlkPci> && HasPresence<VirtioBlkPci> &&
               HasQuiesce<VirtioBlkPci>);
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -10,7 +9,6 @@
 #include <axvm/device/context.hpp>
 #include <axvm/virtio/bits.hpp>
 #include <axvm/virtio/device_registers.hpp>
-#include <axvm/virtio/device_status.hpp>
 #include <axvm/virtio/mmio_page.hpp>
 #include <axvm/virtio/mmio_registers.hpp>
 #include <axvm/virtio/register_state.hpp>
@@ -25,7 +23,8 @@
 //   is asked for (see MmioTransport).
 // Ignored: writes to control registers that are not 32 bits wide and aligned, writes to read-only registers and to the
 //   configuration space of a core that has no writable one, reserved bits of every register, writes to a queue's
-//   registers while it is ready, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED.
+//   registers while it is ready; once the device has DEVICE_NEEDS_RESET or FAILED notifications, QueueReady, bits of
+//   the status but FAILED, and its configuration space.
 // Reads of any width and alignment give the window's bytes as memory would, little-endian; write-only and unassigned
 //   registers and what lies behind the configuration space are all-ones. (4.2.2.2 has drivers read control registers by
 //   32 bits only.)

@@ -1,13 +1,14 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <utility>
 
 #include <axvm/core/bytes.hpp>
+#include <axvm/core/units.hpp>
 #include <axvm/device/access.hpp>
+#include <axvm/device/claims.hpp>
 #include <axvm/device/context.hpp>
 #include <axvm/device/msix.hpp>
 #include <axvm/device/pci_configuration.hpp>
@@ -26,9 +27,9 @@
 // The function answers where the machine has placed it and nowhere else: a guest may write other addresses into its
 //   base address registers, as it does to learn their sizes, and then it does not answer until they are back.
 // Ignored: writes to fields of the common configuration that are not as wide as the field, to read-only fields, to a
-//   queue's fields while it is enabled, everything but a reset once the device has DEVICE_NEEDS_RESET or FAILED; Bus
-//   Master of Command, without which no function would write to memory. A doorbell that the kernel takes rings whether
-//   the function answers or not.
+//   queue's size and areas while it is enabled; once the device has DEVICE_NEEDS_RESET or FAILED notifications,
+//   queue_enable, bits of the status but FAILED, and its configuration space; Bus Master of Command, without which no
+//   function would write to memory. A doorbell that the kernel takes rings whether the function answers or not.
 // Departs from 4.1.4.9: none of the bytes of pci_cfg_data is accessed but by an access of pci_cfg_data's `length`.
 
 namespace axvm::inline v1::virtio {
@@ -46,12 +47,22 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
 
  public:
   using Base::most_queues;
+  /// What is saved of it.
   using State = PciState<most_queues>;
   /// How many vectors there are: of the queues, and of configuration changes.
   static constexpr std::size_t vectors = most_queues + 1;
 
   /// Which of the device's claims are its windows.
   static constexpr std::size_t bar_claim = 1, doorbell_claim = 2;
+  /// Whether a device's claims are those that this needs, in their order.
+  static consteval bool are_claims(auto const& claims) {
+    auto is = [&claims](std::size_t n, ClaimKind kind, std::uint64_t base, std::uint64_t size) {
+      return claims.list[n].kind == kind && claims.list[n].base == base && claims.list[n].size == size;
+    };
+    return claims.list.size() == 4 && is(0, ClaimKind::Mmio, pci_slot, 0x1000) &&
+           is(bar_claim, ClaimKind::Mmio, floating, pci_bar::size) &&
+           is(doorbell_claim, ClaimKind::Pio, floating, pci_bar::ports) && is(3, ClaimKind::Msi, floating, vectors);
+  }
 
   /// [virtio/1.2] 4.1.2: the vendor, and what is added to the device type for the device.
   static constexpr std::uint16_t vendor_id = 0x1af4, first_device_id = 0x1040;
@@ -77,37 +88,38 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
     add_structure(at_device, pci_cap::DEVICE_CFG, pci_bar::device, pci_bar::vectors - pci_bar::device);
     add_structure(at_notify, pci_cap::NOTIFY_CFG, 0, pci_bar::ports, 1, 20);
     configuration_.put(at_notify + 16, 0);  // notify_off_multiplier
-    configuration_.add_capability(at_window, vendor_specific, 20 | pci_cap::PCI_CFG << 8);
-    configuration_.put(at_window + 4, 0, 0xff);
-    configuration_.put(at_window + 8, 0, ~0u);
-    configuration_.put(at_window + 12, 0, ~0u);
+    configuration_.add_capability(at_pci_cfg, vendor_specific, 20 | pci_cap::PCI_CFG << 8);
+    configuration_.put(at_pci_cfg + 4, 0, 0xff);
+    configuration_.put(at_pci_cfg + 8, 0, ~0u);
+    configuration_.put(at_pci_cfg + 12, 0, ~0u);
     this->listen(context, {.window = doorbell_claim, .offset = 0, .width = 2, .value = 0});
   }
 
-  // Accesses to the function's configuration space.
-
+  /// An access to the function's configuration space: the claim PciFunction.
   void read_function(MmioAccess& access) {
     counters_.exits.add();
-    if (is_windowed(access)) access.value = read_windowed();
+    if (is_pci_cfg_data(access)) access.value = read_pci_cfg_data();
     else configuration_.read(access);
   }
+  /// The same, written.
   void write_function(MmioAccess const& access) {
     counters_.exits.add();
-    if (is_windowed(access)) return write_windowed(access.value);
+    if (is_pci_cfg_data(access)) return write_pci_cfg_data(access.value);
     configuration_.write(access);
     msix_.set_control(static_cast<std::uint16_t>(configuration_.word(at_msix) >> 16));
   }
 
-  // Accesses to the windows of the base address registers.
-
+  /// An access to the window of base address register 0: the claim `bar_claim`.
   void read_bar(MmioAccess& access) {
     counters_.exits.add();
     access.value = configuration_.decodes(0) ? read_memory(access.offset, access.width) : ~0ull;
   }
+  /// The same, written.
   void write_bar(MmioAccess const& access) {
     counters_.exits.add();
     if (configuration_.decodes(0)) write_memory(access.offset, access.width, access.value);
   }
+  /// A notification that the kernel has not taken: the claim `doorbell_claim`.
   void write_doorbell(PioAccess const& access) {
     counters_.exits.add();
     if (configuration_.decodes(1) && access.offset == 0 && access.width == 2) this->notify(access.value);
@@ -139,7 +151,7 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
   // Capability IDs, [pci/3.0] H, and where the capabilities are.
   static constexpr std::uint8_t vendor_specific = 0x09, msix_capability = 0x11;
   static constexpr std::size_t at_msix = 0x40, at_common = 0x4c, at_isr = 0x5c, at_device = 0x6c, at_notify = 0x7c,
-                               at_window = 0x90;
+                               at_pci_cfg = 0x90;
   static constexpr std::uint32_t control_bits = MsixTable<vectors>::enable | MsixTable<vectors>::function_mask;
 
   void add_structure(std::size_t at, std::uint8_t type, std::uint64_t offset, std::uint64_t length,
@@ -152,21 +164,22 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
 
   // [virtio/1.2] 4.1.4.9: what firmware that maps no windows uses.
 
-  [[nodiscard]] std::uint32_t window_length() const { return configuration_.word(at_window + 12); }
-  [[nodiscard]] bool is_windowed(MmioAccess const& access) const {
-    return access.offset == at_window + 16 && access.width == window_length() && access.width <= 4;
+  [[nodiscard]] std::uint32_t pci_cfg_length() const { return configuration_.word(at_pci_cfg + 12); }
+  [[nodiscard]] bool is_pci_cfg_data(MmioAccess const& access) const {
+    return access.offset == at_pci_cfg + 16 && access.width == pci_cfg_length() && access.width <= 4;
   }
-  [[nodiscard]] std::uint64_t read_windowed() {
-    if (configuration_.word(at_window + 4) != 0) return ~0ull;
-    return read_memory(configuration_.word(at_window + 8), window_length());
+  [[nodiscard]] std::uint64_t read_pci_cfg_data() {
+    if (configuration_.word(at_pci_cfg + 4) != 0) return ~0ull;
+    return read_memory(configuration_.word(at_pci_cfg + 8), pci_cfg_length());
   }
-  void write_windowed(std::uint64_t value) {
-    const std::uint32_t bar = configuration_.word(at_window + 4), offset = configuration_.word(at_window + 8);
-    if (bar == 0) write_memory(offset, window_length(), value);
-    else if (bar == 1 && offset == 0 && window_length() == 2) this->notify(static_cast<std::uint16_t>(value));
+  void write_pci_cfg_data(std::uint64_t value) {
+    const std::uint32_t bar = configuration_.word(at_pci_cfg + 4), offset = configuration_.word(at_pci_cfg + 8);
+    if (bar == 0) write_memory(offset, pci_cfg_length(), value);
+    else if (bar == 1 && offset == 0 && pci_cfg_length() == 2) this->notify(static_cast<std::uint16_t>(value));
   }
 
-  /// Bytes of the memory window, at any offset: what lies in none of the structures is all-ones.
+  /// Bytes of the memory window, at any offset: what lies in none of the structures is all-ones, what is not used of
+  /// one is zero.
   [[nodiscard]] std::uint64_t read_memory(std::uint64_t offset, unsigned width) {
     if (offset == pci_bar::isr) return std::exchange(state_.interrupt_status, 0);
     std::uint64_t value = 0;

@@ -27,7 +27,7 @@ enum class PciRegister : std::uint64_t {
   queue_reset = 0x3a,            ///< RW 16: without VIRTIO_F_RING_RESET not used
 };
 
-/// What a vector's number reads as where there is none.
+/// VIRTIO_MSI_NO_VECTOR: what a vector's number reads as where there is none, [virtio/1.2] 4.1.4.3.
 inline constexpr std::uint16_t no_vector = 0xffff;
 
 /// Kinds of capabilities, [virtio/1.2] 4.1.4: cfg_type.
@@ -39,7 +39,7 @@ inline constexpr std::uint8_t DEVICE_CFG = 4;
 inline constexpr std::uint8_t PCI_CFG = 5;
 }  // namespace pci_cap
 
-/// Where the structures are in the memory that base address register 0 has the address of.
+/// Where the structures are in the memory that base address register 0 has the address of: offsets and sizes in bytes.
 namespace pci_bar {
 inline constexpr std::uint64_t common = 0x0000;
 inline constexpr std::uint64_t isr = 0x1000;

@@ -15,9 +15,10 @@ namespace axvm::inline v1::virtio {
 template <std::size_t Queues>
 struct PciState {
   RegisterState<Queues> registers;
-  PciConfiguration::State configuration{};
-  std::array<MsixVector, Queues + 1> vectors{};
-  std::uint16_t configuration_vector = no_vector;
+  PciConfiguration::State configuration{};         ///< of the function, 256 bytes
+  std::array<MsixVector, Queues + 1> vectors{};    ///< the MSI-X table
+  std::uint16_t configuration_vector = no_vector;  ///< config_msix_vector
+  /// queue_msix_vector of each queue.
   std::array<std::uint16_t, Queues> queue_vectors = [] {
     std::array<std::uint16_t, Queues> none;
     none.fill(no_vector);
