@@ -8,6 +8,7 @@
 #include <axvm/acpi/header.hpp>
 #include <axvm/acpi/platform.hpp>
 #include <axvm/acpi/resources.hpp>
+#include <axvm/core/address_map.hpp>
 #include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 
@@ -40,7 +41,7 @@ static_assert(sizeof(Dsdt) == 36);
   aml.device("ECAM", [&] {
     aml.name("_HID", EisaId("PNP0C02"));
     aml.name("_UID", 0);
-    aml.name("_CRS", ResourceTemplate{}.memory32_fixed(platform.pci_config, pci_bus_size));
+    aml.name("_CRS", ResourceTemplate{}.memory32_fixed(platform.pci_config, AddressMap::pci_config_size));
   });
 }
 

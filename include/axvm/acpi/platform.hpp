@@ -5,6 +5,7 @@
 #include <span>
 
 #include <axvm/acpi/header.hpp>
+#include <axvm/core/address_map.hpp>
 #include <axvm/core/once.hpp>
 #include <axvm/core/result.hpp>
 #include <axvm/core/units.hpp>
@@ -46,9 +47,6 @@ enum class PowerProfile : std::uint8_t {
   PerformanceServer = 7,
   Tablet = 8,
 };
-
-/// Bytes of configuration space that a PCI bus has ([pci-firmware] 4.1.2).
-inline constexpr std::uint64_t pci_bus_size = MiB;
 
 /// A range of addresses or ports, both ends included; as it stands, none.
 struct PciWindow {
@@ -140,14 +138,14 @@ struct Platform {
     return refuse(text<511>("PM1a_CNT_BLK needs 2 ports, not at ", Hex{platform.pm1a_control}));
   if (platform.pm_timer > 0xfffc) return refuse(text<511>("PM_TMR_BLK needs 4 ports, not at ", Hex{platform.pm_timer}));
   if (platform.sleep_type_s5 > 7) return refuse(text<511>("the sleep type ", platform.sleep_type_s5, " is above 7"));
-  if (!is_aligned(platform.pci_config, pci_bus_size) || platform.pci_config >= 4 * GiB)
+  if (!is_aligned(platform.pci_config, AddressMap::pci_config_size) || platform.pci_config >= 4 * GiB)
     return refuse(text<511>("PCI configuration space needs 1 MiB below 4 GiB, not at ", Hex{platform.pci_config}));
   PciWindow const &memory = platform.pci_memory, &ports = platform.pci_ports;
   auto window = [](PciWindow const& of) { return text<63>(Hex{of.first}, " to ", Hex{of.last}); };
   if (platform.pci_config == 0 && (!memory.empty() || !ports.empty()))
     return refuse("there are windows to PCI, and no PCI configuration space");
-  if (!memory.empty() && (memory.last >= 4 * GiB ||
-                          (memory.first < platform.pci_config + pci_bus_size && memory.last >= platform.pci_config)))
+  if (!memory.empty() && (memory.last >= 4 * GiB || (memory.first < platform.pci_config + AddressMap::pci_config_size &&
+                                                     memory.last >= platform.pci_config)))
     return refuse(
         text<511>("the PCI memory window ", window(memory), " leaves 4 GiB or has configuration space in it"));
   if (!ports.empty() && ports.last > 0xffff)

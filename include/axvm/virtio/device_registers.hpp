@@ -183,6 +183,18 @@ class DeviceRegisters {
     return word;
   }
 
+  /// Bytes of the registers as memory would give them, at any offset and of any width up to 8: of `word_at(offset)`,
+  /// which Self has for multiples of 4.
+  [[nodiscard]] std::uint64_t bytes_at(std::uint64_t offset, unsigned width) const {
+    std::uint64_t value = 0;
+    for (unsigned i = 0; i < width; ++i) {
+      const std::uint64_t at = offset + i;
+      const std::uint32_t word = static_cast<Self const&>(*this).word_at(at & ~3ull);
+      value |= std::uint64_t{word >> 8 * (at % 4) & 0xff} << 8 * i;
+    }
+    return value;
+  }
+
   /// The state was assigned: checks it as if a guest had written it and starts the queues again. What the transport has
   /// of its own, and what may have been under way, is its own business.
   void restore() {

@@ -79,15 +79,8 @@ class MmioTransport : public DeviceRegisters<C, MmioTransport<C>> {
 
   void read(MmioAccess& access) const {
     counters_.exits.add();
-    if (access.width == 4 && is_aligned(access.offset, 4)) {
-      access.value = word_at(access.offset);
-      return;
-    }
-    access.value = 0;
-    for (unsigned i = 0; i < access.width; ++i) {
-      const std::uint64_t at = access.offset + i;
-      access.value |= std::uint64_t{word_at(at & ~3ull) >> 8 * (at % 4) & 0xff} << 8 * i;
-    }
+    if (access.width == 4 && is_aligned(access.offset, 4)) access.value = word_at(access.offset);
+    else access.value = this->bytes_at(access.offset, access.width);
   }
 
   void write(MmioAccess const& access) {

@@ -182,12 +182,7 @@ class PciTransport : public DeviceRegisters<C, PciTransport<C>> {
   /// one is zero.
   [[nodiscard]] std::uint64_t read_memory(std::uint64_t offset, unsigned width) {
     if (offset == pci_bar::isr) return std::exchange(state_.interrupt_status, 0);
-    std::uint64_t value = 0;
-    for (unsigned i = 0; i < width; ++i) {
-      const std::uint64_t at = offset + i;
-      value |= std::uint64_t{word_at(at & ~3ull) >> 8 * (at % 4) & 0xff} << 8 * i;
-    }
-    return value;
+    return this->bytes_at(offset, width);
   }
   void write_memory(std::uint64_t offset, unsigned width, std::uint64_t value) {
     if (offset < pci_bar::common_size) return write_common(offset, width, value);
