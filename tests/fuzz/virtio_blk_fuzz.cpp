@@ -27,8 +27,7 @@ using virtio::MmioRegister;
 struct Target {
   Target(unsigned queues, bool read_only, bool has_queue, bool in_parts, bool swallows, bool exact)
       : disk{ram, read_only, in_parts},
-        resources{BlockImage(&disk, &Disk::operations, Disk::size, read_only,
-                             {.can_discard = true, .can_write_zeroes = true}, has_queue ? &Disk::queue : nullptr)},
+        resources{disk.image(has_queue)},
         config{.path = "fuzz.img", .queues = queues, .exact_interrupt_status = exact} {
     context.memory = ram.memory;
     page.connect(context, swallows);

@@ -31,6 +31,11 @@ struct Disk {
   std::vector<BlockRequest> begun{}, submitted{};
   std::vector<BlockCompletion> ended{};
 
+  /// The image that a device gets.
+  [[nodiscard]] BlockImage image(bool has_queue) {
+    return BlockImage(this, &operations, size, read_only, {.can_discard = true, .can_write_zeroes = true},
+                      has_queue ? &queue : nullptr);
+  }
   [[nodiscard]] std::uint64_t check(std::uint64_t offset, std::span<const Segment> segments) const {
     std::uint64_t sum = 0;
     for (Segment const& segment : segments) {

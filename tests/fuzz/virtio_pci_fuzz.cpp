@@ -51,10 +51,7 @@ constexpr std::uint32_t guests_bits(std::size_t word) {
 
 struct Target {
   Target(unsigned queues, bool read_only, bool has_queue, bool in_parts)
-      : disk{ram, read_only, in_parts},
-        resources{BlockImage(&disk, &Disk::operations, Disk::size, read_only,
-                             {.can_discard = true, .can_write_zeroes = true}, has_queue ? &Disk::queue : nullptr)},
-        config{.path = "fuzz.img", .queues = queues} {
+      : disk{ram, read_only, in_parts}, resources{disk.image(has_queue)}, config{.path = "fuzz.img", .queues = queues} {
     static constexpr MessageSink::Operations to_apics{
         [](void* self, Message const& message) { static_cast<Target*>(self)->arrived(message); },
         [](void*, unsigned, Message const*) {}};
