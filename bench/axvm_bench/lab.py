@@ -61,8 +61,9 @@ def medians_of(seen):
 class Lab:
     """Gets what a bench needs, with the functions of the tests, and runs observe.py there."""
 
-    def __init__(self, name, arguments, memory="2G", icount=False, host=False, short_slices=False):
+    def __init__(self, name, arguments, memory="2G", icount=False, host=False, short_slices=False, processors=1):
         self.name, self.memory, self.icount, self.short_slices = name, memory, icount, short_slices
+        self.processors = processors
         self.runs, self.minutes = arguments.runs, arguments.minutes
         self.where = ["--lab"] if arguments.lab or icount else ["--host"] if arguments.host or host else []
         RESULTS.mkdir(parents=True, exist_ok=True)
@@ -151,7 +152,7 @@ class Lab:
             longest = 60 * self.minutes + 3 * job["timeout"]  # and the lab's own start and end
             (pathlib.Path(folder) / "job.json").write_text(json.dumps(job))
             command = [str(ROOT / "tests/lab/with-kvm"), *self.where, *self.no_install, "--share", folder]
-            command += ["--memory", self.memory, "--timeout", str(seconds or longest)]
+            command += ["--memory", self.memory, "--cpus", str(self.processors), "--timeout", str(seconds or longest)]
             command += [*(["--icount"] if self.icount else []), *(["--short-slices"] if self.short_slices else [])]
             command += ["--", os.path.realpath(sys.executable), "-I", str(HERE / "observe.py"), folder]
             done = subprocess.run(command, stdin=subprocess.DEVNULL)

@@ -6,6 +6,7 @@ Beside it stands the floor: what the guest's kernel takes for a request of a dis
 the kernel beneath takes to wake a thread and be woken, and to read a block of a file that it has in memory."""
 
 import argparse
+import os
 import sys
 
 from axvm_bench import guests, monitors
@@ -14,8 +15,7 @@ from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
 OURS, FLOOR = {"xv2_vmm": "--disk", "xv2_vmm, PCI": "--pci-disk"}, "floor"
-# How it reads, and whether by a thread of its own; each on MMIO, and where it says so on PCI. Others were no better than the best of these at any depth: aio=native,
-# and io_uring or threads whose thread polls before it sleeps.
+# How it reads, and whether by a thread of its own; each on MMIO, and where it says so on PCI. aio=native was no better than the best of these at any depth.
 PEERS = {"QEMU, io_uring": ("io_uring", True), "QEMU, threads": ("threads", True), "QEMU, main loop": ("io_uring", False)}
 SEQUENCE = 0  # as a depth
 NO_SCHEDULER = ("none",)  # in a part
@@ -38,12 +38,11 @@ def peers():
         yield who.replace(",", ", PCI,"), *how
 
 
-
-
 def parse(argv):
     parser = argparse.ArgumentParser(prog="bench/virtio", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=4000, metavar="N", help="of 4 KiB, with one under way; with many twice as many (default 4000)")
     parser.add_argument("--patience", type=int, default=300, metavar="SECONDS", help="for a monitor where instructions are counted (default 300)")
+    parser.add_argument("--processors", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="of the lab's machine, by the clock: of one the guest has all of it, of two the disk's thread has one (default 2, or what this machine has)")
     parser.add_argument("--only", choices=["clock", "instructions"], help="one of the two halves")
     add_flags(parser, 3)
     arguments = parser.parse_args(argv)
@@ -84,7 +83,7 @@ def starts_of(lab, parts):
     for who, flag in OURS.items():
         starts[who] = monitors.xv2_vmm(xv2, kernel, initrds[is_pci(who)], **what, pci=is_pci(who), more=[flag, "@IMAGE@"])
     # On one processor polling keeps the guest waiting; where there are several it is what comes first.
-    thread = "iothread,id=thread" + (",poll-max-ns=0" if lab.is_emulated() else "")
+    thread = "iothread,id=thread" + (",poll-max-ns=0" if lab.is_emulated() and lab.processors == 1 else "")
     for who, engine, own_thread in peers():
         device = "virtio-blk-pci" if is_pci(who) else "virtio-blk-device"
         more = ["-global", "virtio-mmio.force-legacy=off", "-drive", f"file=@IMAGE@,if=none,id=disk,format=raw,aio={engine}"]
@@ -238,7 +237,7 @@ def run_apart(lab, starts, arguments, job):
 
 
 def measure(arguments, depth, icount):
-    lab = Lab("virtio", arguments, icount=icount)
+    lab = Lab("virtio", arguments, icount=icount, processors=1 if icount else arguments.processors)
     parts = parts_of(arguments, depth, sequence=not icount)
     starts = starts_of(lab, parts)
     job = job_of(lab, starts, lab.program("host_floor.cpp"), arguments.requests)
@@ -259,11 +258,12 @@ def main(argv=None):
         results, seen, floor = measure(arguments, 32, icount=False)
         measured["clock"] = results
         host = results["host"]
-        where = ("In the lab, on one emulated processor: times are an emulator's and say nothing but as ratios within this run."
+        emulated = "one emulated processor" if arguments.processors == 1 else f"{arguments.processors} emulated processors"
+        where = (f"In the lab, on {emulated}: times are an emulator's and say nothing but as ratios within this run."
                  if host["lab"] else f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
         report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom -device virtio-blk-device`, "
                     f"and with `pcie=on -device virtio-blk-pci`: with an "
-                    f"iothread{', which does not poll where there is one processor,' if host['lab'] else ''} and `aio=io_uring` "
+                    f"iothread{', which does not poll where there is one processor,' if host['lab'] and arguments.processors == 1 else ''} and `aio=io_uring` "
                     f"or `aio=threads`, and with `aio=io_uring` in its main loop. An image of 64 MiB that the host has in memory, on ext4; the "
                     f"guest reads past its own cache (O_DIRECT). {medians_of(seen)}")  # fmt: skip
         floor_table(report, floor, 32, "us", 1e3, 1)

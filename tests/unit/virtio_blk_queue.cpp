@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <deque>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>
@@ -40,8 +41,9 @@ class SlowDisk {
   std::string calls;       ///< 's' each time something was submitted
   unsigned performed = 0;  ///< requests carried out one by one
   bool cancelled = false;
-  bool takes = true;           ///< start() works
-  std::uint64_t most = ~0ull;  ///< bytes moved at a time
+  bool takes = true;            ///< start() works
+  std::function<void()> quick;  ///< called after each read, which then ends at once
+  std::uint64_t most = ~0ull;   ///< bytes moved at a time
   std::map<BlockOperation, int> errors;
   axvm::BlockShape shape{.can_discard = true, .can_write_zeroes = true};
 
@@ -141,7 +143,13 @@ constexpr axvm::BlockImage::Queue SlowDisk::queue{
       disk.submitted.erase(disk.submitted.begin());
     },
     [](void* self) { of(self).cancelled = true; },
-    [](void*) { return descriptor; }};
+    [](void*) { return descriptor; },
+    [](void* self, BlockRequest const& request) {
+      SlowDisk& disk = of(self);
+      if (!disk.quick || disk.at_once(request) != 0) return false;
+      disk.quick();
+      return true;
+    }};
 
 /// BlkMachine with a slow disk.
 class SlowMachine {
@@ -265,6 +273,60 @@ TEST_CASE("virtio-blk queue: a request that moves in pieces") {
   m.end_all();
   CHECK(m.answer(0) == IOERR);
   CHECK(m.ring.last_used().len == 0);
+}
+
+TEST_CASE("virtio-blk queue: of reads that end at once the driver sees the first while the others are carried out") {
+  SlowMachine m(64 * 4096);
+  REQUIRE(m.start());
+  std::vector<std::uint16_t> seen;
+  m.disk.quick = [&] { seen.push_back(m.ring.used_index()); };
+  for (std::uint16_t i = 0; i < 20; ++i)
+    m.offer(static_cast<std::uint16_t>(3 * i), IN, 8u * i, {{data + 4096u * i, 4096, true}});
+  m.driver.kick();
+  CHECK(m.ring.used_index() == 20);
+  // 32 KiB at a time.
+  for (std::size_t i = 0; i < 20; ++i) CHECK(seen[i] == i / 8 * 8);
+  CHECK(m.interrupt.edges == 3);
+  CHECK(m.disk.calls.empty());
+  m.offer(60, IN, 0, {{data, 4096, true}});
+  m.driver.kick();
+  CHECK(m.ring.used_index() == 21);
+  CHECK(seen.back() == 20);
+}
+
+TEST_CASE("virtio-blk queue: a driver that adds while the device is at work does not notify") {
+  SlowMachine m(64 * 512);
+  REQUIRE(m.start(~0ull));
+  unsigned kicks = 0;
+  std::uint16_t next = 1;
+  auto add = [&] {
+    const std::uint16_t before = m.ring.next;
+    m.offer(static_cast<std::uint16_t>(3 * next), IN, next, {{data + 512u * next, 512, true}});
+    ++next;
+    if (m.ring.wants_kick(before)) ++kicks;
+  };
+  m.disk.quick = [&] {
+    if (next < 40) add();
+  };
+  add();
+  CHECK(kicks == 1);
+  m.driver.kick();
+  CHECK(m.ring.used_index() == 39);
+  CHECK(kicks == 1);
+  add();
+  CHECK(kicks == 2);
+}
+
+TEST_CASE("virtio-blk queue: a fault after some answers were shown stops the device") {
+  SlowMachine m(64 * 4096);
+  REQUIRE(m.start());
+  m.disk.quick = [] {};
+  for (std::uint16_t i = 0; i < 8; ++i)
+    m.offer(static_cast<std::uint16_t>(3 * i), IN, 8u * i, {{data + 4096u * i, 4096, true}});
+  m.ring.offer(0x7000);
+  m.driver.kick();
+  CHECK(m.ring.used_index() == 8);
+  CHECK((m.driver.in(MmioRegister::Status)&status::DEVICE_NEEDS_RESET) != 0);
 }
 
 TEST_CASE("virtio-blk queue: more than five hundred requests, ended in random order, are each answered once") {

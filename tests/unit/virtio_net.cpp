@@ -84,7 +84,7 @@ std::string frame(std::size_t payload, char letter = 'f') {
 
 /// The core by itself.
 struct Rig {
-  explicit Rig(std::uint64_t features = plain) : transport(ram, 2, features) {}
+  explicit Rig(std::uint64_t features = plain, std::uint64_t of_queues = 0) : transport(ram, 2, features, of_queues) {}
   Ram ram;
   fakes::EventLoop events;
   Wire wire;
@@ -208,6 +208,25 @@ TEST_CASE("virtio-net: a driver that never gives room for the largest frame gets
   CHECK(rig.counters.dropped.value() == 1);
   REQUIRE(rig.arrive(frame(60, 'z')));
   CHECK(rig.used() == 5);
+}
+
+TEST_CASE("virtio-net: buffers are asked for only where there are none left") {
+  Rig rig(merging, feature::EVENT_IDX);
+  Ring& ring = rig.transport.ring(rx);
+  auto gives = [&](unsigned count) {
+    const std::uint16_t before = ring.next;
+    rig.give(count, 1526, false);
+    return ring.wants_kick(before);
+  };
+  CHECK(gives(4));
+  rig.core.notified(rig.transport, rx);
+  REQUIRE(rig.arrive(frame(100)));
+  CHECK(rig.used() == 1);
+  CHECK_FALSE(gives(2));
+  for (unsigned i = 0; i < 5; ++i) REQUIRE(rig.arrive(frame(100)));
+  CHECK(rig.used() == 6);
+  // All are taken: now it waits for some.
+  CHECK(gives(1));
 }
 
 TEST_CASE("virtio-net: the host makes what the driver takes") {

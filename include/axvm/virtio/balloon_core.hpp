@@ -9,6 +9,7 @@
 #include <axvm/core/counter.hpp>
 #include <axvm/core/guest_memory.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
 
@@ -92,9 +93,8 @@ class BalloonCore {
   template <Transport T>
   void notified(T& transport, std::size_t index) {
     Queue& queue = transport.queue(index);
-    queue.refresh();
     calls_ = 0;
-    while (queue.pop(chain_)) {
+    for (Round round(queue); round.pop(chain_);) {
       if (index == reporting_vq) {
         for (Segment const& segment : chain_.writable()) {
           counters_.reported.add(segment.size);

@@ -12,6 +12,7 @@
 #include <axvm/device/block_image.hpp>
 #include <axvm/virtio/blk_engine.hpp>
 #include <axvm/virtio/blk_request.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
 
@@ -104,8 +105,7 @@ class BlkCore {
   /// finished() when the image's descriptor is readable. Needs an image with a queue.
   void set_asynchronous(bool asynchronous) { engine_.set_asynchronous(asynchronous); }
 
-  /// One round over the queue: at most as many requests as it has entries and not many more bytes than the budget, and
-  /// one interrupt for all that has ended with it. What is left then is for another round.
+  /// One round over the queue, of not many more bytes than the budget. What is left then is for another round.
   template <Transport T>
   void notified(T& transport, std::size_t index) {
     engine_.set_write_through(write_through(transport.features()));
@@ -168,7 +168,7 @@ class BlkCore {
     Queue& queue = transport.queue(index);
     waiting_ &= ~bit(index);
     engine_.touch(index);
-    queue.refresh();
+    Round round(queue);
     std::uint64_t spent = 0;
     for (;;) {
       if (!engine_.has_room()) engine_.reap(transport);
@@ -176,7 +176,7 @@ class BlkCore {
         waiting_ |= bit(index);
         return;
       }
-      if (!queue.pop(chain_)) return;
+      if (!round.pop(chain_)) return;
       spent += take(transport, queue, index);
       if (spent > round_budget && transport.again()) return;
     }

@@ -30,7 +30,8 @@ struct BlkCounters {
 };
 
 /// Carries out what a block device is asked for: several requests at once where the image has a queue, else one after
-/// the other. What was begun is handed over together, and what has ended is shown to the driver together.
+/// the other. What was begun is handed over together. What has ended is shown to the driver together, but of reads that
+/// end at once no more than some at a time.
 ///
 /// Only one flush is under way at a time: the kernel reports a write that it could not carry out to one of them only.
 /// Requests that come meanwhile wait for the next one, all for the same.
@@ -75,7 +76,10 @@ class BlkEngine {
         image_.at_once({.operation = operation, .offset = offset, .segments = data})) {
       counters_.bytes_read.add(size);
       touch(reply.queue);
-      return answer(transport.queue(reply.queue), reply, BlkRequestStatus::OK, size);
+      answer(transport.queue(reply.queue), reply, BlkRequestStatus::OK, size);
+      unseen_ += size;
+      if (unseen_ >= show_after) show(transport);
+      return;
     }
     const std::uint32_t index = slots_.take(data);
     BlkSlot& slot = slots_[index];
@@ -135,9 +139,8 @@ class BlkEngine {
   template <Transport T>
   void settle(T& transport) {
     reap(transport);
-    std::uint32_t touched = std::exchange(touched_, 0);
-    for (std::size_t queue = 0; touched != 0; ++queue, touched >>= 1)
-      if ((touched & 1) != 0) transport.completed(queue);
+    show(transport);
+    touched_ = 0;
   }
   /// The same, and returns when nothing is under way.
   template <Transport T>
@@ -164,12 +167,24 @@ class BlkEngine {
     to_flush_ = flushed_ = BlkSlots::none;
     started_ = flushing_ = false;
     touched_ = 0;
+    unseen_ = 0;
   }
 
  private:
   static constexpr std::uint32_t flush_token = BlkSlots::capacity;
   static constexpr std::size_t batch = 32;  ///< completions taken at a time
   static constexpr int io_error = 5;        ///< EIO
+  /// Of reads that end at once the driver is shown these many bytes together: it has something to do with them while
+  /// the next ones are copied.
+  static constexpr std::uint64_t show_after = 32 * KiB;
+
+  template <Transport T>
+  void show(T& transport) {
+    unseen_ = 0;
+    std::uint32_t touched = touched_;
+    for (std::size_t queue = 0; touched != 0; ++queue, touched >>= 1)
+      if ((touched & 1) != 0) transport.completed(queue);
+  }
 
   [[nodiscard]] int start(BlockRequest const& request) {
     if (!asynchronous_) return image_.perform(request);
@@ -314,6 +329,7 @@ class BlkEngine {
   bool flushing_ = false;                    ///< the image is
   std::uint32_t under_way_ = 0;              ///< operations of the image
   std::uint32_t touched_ = 0;                ///< queues with something to show, or a fault, one bit each
+  std::uint64_t unseen_ = 0;                 ///< bytes of reads that ended at once since anything was shown
   std::uint32_t to_flush_ = BlkSlots::none;  ///< list of slots that wait for a flush to begin
   std::uint32_t flushed_ = BlkSlots::none;   ///< list of those that wait for it to end
   BlkSlots slots_;

@@ -9,6 +9,7 @@
 #include <axvm/device/byte_ring.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
 
@@ -239,9 +240,9 @@ class ConsoleCore {
   template <Transport T>
   void transmit(T& transport) {
     Queue& queue = transport.queue(transmitq);
-    queue.refresh();
+    Round round(queue);
     std::size_t taken = 0;
-    while (has_room() && queue.pop(chain_)) {
+    while (has_room() && round.pop(chain_)) {
       taken += send_all(chain_.readable());
       queue.push(chain_.head(), 0);
       if (taken > largest_output && transport.again()) break;

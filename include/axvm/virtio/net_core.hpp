@@ -9,6 +9,7 @@
 #include <axvm/core/counter.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
 
@@ -114,8 +115,8 @@ class NetCore {
     if (!live_) return;
     settle(transport.features());
     Queue& queue = transport.queue(receiveq);
-    const std::uint32_t given = queue.refresh() + held_;
-    if (given > most_given_) most_given_ = given;
+    (void)queue.look();
+    count_given(queue);
     std::uint64_t moved = 0;
     bool room = true;
     while (moved <= round_budget && (room = take_ahead(queue))) {
@@ -167,12 +168,18 @@ class NetCore {
 
   // ---- to the guest
 
-  /// Takes chains until the largest frame has room. False when there are not enough; a driver that gives less than that
-  /// at all times gets what fits.
+  void count_given(Queue const& queue) {
+    const std::uint32_t given = queue.waiting() + held_;
+    if (given > most_given_) most_given_ = given;
+  }
+
+  /// Takes chains until the largest frame has room; asks to be notified of more only where there are none left. False
+  /// when there are not enough; a driver that gives less than that at all times gets what fits.
   bool take_ahead(Queue& queue) {
     while (held_ == 0 || (merges() && held_bytes_ < largest())) {
       Chain chain{std::span(segments_).subspan(segment_count_)};
       if (held_ == ahead_.size() || segment_count_ > segments_.size() - longest_chain) return true;
+      if (queue.waiting() == 0 && queue.refresh() != 0) count_given(queue);
       if (!queue.pop(chain)) return queue.running() && held_ != 0 && held_ == most_given_;
       if (chain.writable_size() <= net_header_size || chain.readable_size() != 0) {
         queue.fail(RingFault::BadRequest);
@@ -229,9 +236,9 @@ class NetCore {
   void send(T& transport) {
     settle(transport.features());
     Queue& queue = transport.queue(transmitq);
-    queue.refresh();
+    Round round(queue);
     std::uint64_t moved = 0;
-    while (queue.pop(sent_)) {
+    while (round.pop(sent_)) {
       const std::uint64_t size = sent_.readable_size();
       if (size <= net_header_size) {
         queue.fail(RingFault::BadRequest);

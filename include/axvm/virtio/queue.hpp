@@ -30,8 +30,8 @@ struct QueueState {
 /// when it starts, every field is read once, every chain is bounded by the queue's size, and a head is not taken again
 /// before it was handed back. The first fault stops it until it is started anew.
 ///
-/// A device works in rounds: refresh(), then pop() chains and push() them back, in any order and at any time, then
-/// publish(). Not for several threads at once.
+/// A device works in rounds: look() or refresh(), then pop() chains and push() them back, in any order and at any time,
+/// then publish(). Round has the first two in one. Not for several threads at once.
 class Queue {
  public:
   static constexpr std::uint32_t max_size = 1024;
@@ -75,24 +75,30 @@ class Queue {
     waiting_ = 0;
   }
 
+  /// Entries: a power of two while it runs.
+  [[nodiscard]] std::uint32_t size() const { return state_->size; }
+  /// How many chains pop() will hand out, by the last look.
+  [[nodiscard]] std::uint32_t waiting() const { return waiting_; }
+
+  /// Looks at the available index and returns how many chains pop() will hand out: at most the queue size. The driver
+  /// is not asked to notify of what comes after it, so this is for a device that looks once more before it waits.
+  std::uint32_t look() {
+    if (std::uint16_t index = 0; running()) (void)see(index);
+    return waiting_;
+  }
+
   /// Looks at the available index, asks to be notified of whatever comes after it, and returns how many chains pop()
-  /// will hand out in this round: at most the queue size. A chain made available later causes a notification, so that
-  /// none is forgotten and no round is longer than the queue.
+  /// will hand out: at most the queue size. A chain made available later causes a notification, so that none is
+  /// forgotten.
   std::uint32_t refresh() {
     if (!running()) return 0;
     // A driver adds to the ring first and then compares with avail_event: once the index stands still over the store
     // and the fence, whoever adds later sees the store. Each turn but the last sees the index move on, so there are at
     // most size + 1 of them.
     for (bool announced = false;; announced = true) {
-      std::uint16_t index = load_acquire<std::uint16_t>(driver_ + RingLayout::idx);
-      auto waiting = static_cast<std::uint16_t>(index - state_->next_available);
-      if (waiting > state_->size || waiting < waiting_) {
-        fail(RingFault::IndexJump);
-        break;
-      }
-      bool stood_still = announced && waiting == waiting_;
-      waiting_ = waiting;
-      if (!event_idx_ || stood_still) break;
+      const std::uint16_t before = waiting_;
+      std::uint16_t index = 0;
+      if (!see(index) || !event_idx_ || (announced && waiting_ == before)) break;
       store_relaxed(device_ + layout_.avail_event(), index);
       __atomic_thread_fence(__ATOMIC_SEQ_CST);
     }
@@ -160,6 +166,18 @@ class Queue {
     std::byte const* first;
     std::uint32_t size;
   };
+
+  /// Reads the available index and counts what waits by it. False where it cannot be.
+  [[nodiscard]] bool see(std::uint16_t& index) {
+    index = load_acquire<std::uint16_t>(driver_ + RingLayout::idx);
+    const auto waiting = static_cast<std::uint16_t>(index - state_->next_available);
+    if (waiting > state_->size || waiting < waiting_) {
+      fail(RingFault::IndexJump);
+      return false;
+    }
+    waiting_ = waiting;
+    return true;
+  }
 
   [[nodiscard]] RingFault check(std::uint32_t maximum) const {
     if (!is_power_of_two(state_->size) || state_->size > maximum || maximum > max_size) return RingFault::BadQueueSize;
@@ -247,7 +265,7 @@ class Queue {
   bool indirect_ = false;
   bool event_idx_ = false;
   RingFault fault_ = RingFault::None;
-  std::uint16_t waiting_ = 0;         // entries of this round that are not taken yet
+  std::uint16_t waiting_ = 0;         // entries that were seen and are not taken yet
   std::uint16_t unpublished_ = 0;     // elements pushed since the last publish()
   HeadSet in_flight_{};               // heads taken and not yet shown as used
   HeadSet returned_{};                // of those, the ones pushed

@@ -8,6 +8,7 @@
 #include <axvm/core/counter.hpp>
 #include <axvm/device/entropy.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/transport.hpp>
 
 // The virtio entropy device, [virtio/1.2] 5.4, without a transport.
@@ -45,8 +46,7 @@ class RngCore {
   template <Transport T>
   void notified(T& transport, std::size_t index) {
     Queue& queue = transport.queue(index);
-    queue.refresh();
-    while (queue.pop(chain_)) {
+    for (Round round(queue); round.pop(chain_);) {
       if (chain_.writable_size() == 0) {
         queue.fail(RingFault::BadRequest);
         break;

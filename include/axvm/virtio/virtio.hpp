@@ -31,6 +31,7 @@
 #include <axvm/virtio/ring.hpp>
 #include <axvm/virtio/rng.hpp>
 #include <axvm/virtio/rng_core.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
 #include <axvm/virtio/vsock.hpp>

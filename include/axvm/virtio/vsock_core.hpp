@@ -9,6 +9,7 @@
 #include <axvm/core/bytes.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
 #include <axvm/virtio/vsock_table.hpp>
@@ -107,9 +108,9 @@ class VsockCore {
   template <Transport T>
   void receive(T& transport) {
     Queue& queue = transport.queue(tx);
-    queue.refresh();
+    Round round(queue);
     std::uint64_t moved = 0;
-    while (refusals_count_ != refusals_.size() && queue.pop(chain_)) {
+    while (refusals_count_ != refusals_.size() && round.pop(chain_)) {
       std::array<std::byte, sizeof(VsockHeader)> raw{};
       if (!gather(chain_.readable(), 0, Bytes(raw).first(VsockHeader::size))) {
         queue.fail(RingFault::BadRequest);
