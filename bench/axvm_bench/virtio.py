@@ -42,7 +42,7 @@ def parse(argv):
     parser = argparse.ArgumentParser(prog="bench/virtio", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=4000, metavar="N", help="of 4 KiB, with one under way; with many twice as many (default 4000)")
     parser.add_argument("--patience", type=int, default=300, metavar="SECONDS", help="for a monitor where instructions are counted (default 300)")
-    parser.add_argument("--processors", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="of the lab's machine, by the clock: of one the guest has all of it, of two the disk's thread has one (default 2, or what this machine has)")
+    parser.add_argument("--processors", type=int, default=min(2, os.cpu_count() or 1), metavar="N", help="of the lab's machine, by the clock: with one the guest shares it with the disk's thread, with two that has its own (default 2, or what this machine has)")
     parser.add_argument("--only", choices=["clock", "instructions"], help="one of the two halves")
     add_flags(parser, 3)
     arguments = parser.parse_args(argv)
@@ -221,8 +221,8 @@ def instructions_table(report, seen, floor, depth):
 
 
 def run_apart(lab, starts, arguments, job):
-    """Each start in a lab of its own, again where it hangs: where instructions are counted runs are equal, and there is
-    nothing to be in turns with."""
+    """Each start in a lab of its own, again where it hangs (see observe.watched): where instructions are counted runs are
+    equal, and there is nothing to be in turns with."""
     lab.runs = 1
     results = {"runs": {}}
     for who in starts:
