@@ -3,10 +3,10 @@
 // back, each is handed back once, rounds are bounded by the queue, and nothing but writable buffers and the used ring
 // changes.
 //
-// An input: 12 bytes {log2 of the size (u8), bit 0 INDIRECT_DESC, bit 1 EVENT_IDX (u8), how many chains are kept in
-// flight (u8), how much is written (u8), addresses of descriptors, driver and device area (u16 each), length n of what
-// follows (u16)}, n bytes of guest memory from 0 on, then records {address (u16), value (u16)} that change guest
-// memory; with bit 15 of the address the device also does a round.
+// An input: 12 bytes {log2 of the size (u8), bit 0 INDIRECT_DESC, bit 1 EVENT_IDX, bit 2 every other round asks for no
+// notification (u8), how many chains are kept in flight (u8), how much is written (u8), addresses of descriptors,
+// driver and device area (u16 each), length n of what follows (u16)}, n bytes of guest memory from 0 on, then records
+// {address (u16), value (u16)} that change guest memory; with bit 15 of the address the device also does a round.
 #include <deque>
 #include <memory>
 
@@ -39,7 +39,7 @@ struct Target {
     std::vector<std::byte> before = ram.bytes();
     ByteSet allowed;
     allowed.add(state.device_area, 6 + 8 * state.size);
-    std::uint32_t waiting = queue.refresh();
+    std::uint32_t waiting = looks && rounds++ % 2 != 0 ? queue.look() : queue.refresh();
     require(waiting <= state.size);
     for (std::uint32_t taken = 0;; ++taken) {
       std::vector<std::byte> now = ram.bytes();
@@ -116,6 +116,8 @@ struct Target {
   Ram ram;
   virtio::QueueState state;
   std::uint64_t features;
+  bool looks = false;
+  unsigned rounds = 0;
   std::size_t kept;
   std::uint64_t written;
   virtio::Queue queue{state, ram.memory};
@@ -138,6 +140,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   std::uint64_t features =
       ((data[1] & 1) != 0 ? virtio::feature::INDIRECT_DESC : 0) | ((data[1] & 2) != 0 ? virtio::feature::EVENT_IDX : 0);
   auto target = std::make_unique<Target>(registers, features, data[2] % 8, data[3]);
+  target->looks = (data[1] & 4) != 0;
   if (!target->start()) return 0;
   std::size_t length = *load<std::uint16_t>(input, 10);
   ConstBytes rest = input.subspan(12);

@@ -285,6 +285,7 @@ TEST_CASE("virtio-blk queue: of reads that end at once the driver sees the first
   m.driver.kick();
   CHECK(m.ring.used_index() == 20);
   // 32 KiB at a time.
+  REQUIRE(seen.size() == 20);
   for (std::size_t i = 0; i < 20; ++i) CHECK(seen[i] == i / 8 * 8);
   CHECK(m.interrupt.edges == 3);
   CHECK(m.disk.calls.empty());
@@ -315,6 +316,53 @@ TEST_CASE("virtio-blk queue: a driver that adds while the device is at work does
   CHECK(kicks == 1);
   add();
   CHECK(kicks == 2);
+}
+
+TEST_CASE("virtio-blk queue: a write is handed over before a driver has read for long") {
+  SlowMachine m(64 * 4096);
+  REQUIRE(m.start());
+  unsigned reads = 0, reads_before = 0;
+  std::uint16_t next = 0;
+  auto read = [&] {
+    m.offer(static_cast<std::uint16_t>(next % 60 * 4), IN, 8u * (next % 60),
+            {{data + 4096u * (next % 60), 4096, true}});
+    ++next;
+  };
+  m.disk.quick = [&] {
+    ++reads;
+    if (m.disk.submitted.empty()) reads_before = reads;
+    if (next < 60) read();
+  };
+  m.offer(252, OUT, 0, {{data, 512, false}});
+  read();
+  m.driver.kick();
+  CHECK(reads == 60);
+  CHECK(m.disk.count(BlockOperation::Write) == 1);
+  CHECK(reads_before <= 8);
+}
+
+TEST_CASE("virtio-blk queue: what was left for want of room is served although another queue is taken away") {
+  SlowMachine m(64 * 4096);
+  Ring other(m.ram, 16, 0x1'8000);
+  m.ring = Ring(m.ram, 256, SlowMachine::rings);
+  REQUIRE(m.driver.negotiate(~0ull));
+  REQUIRE(m.driver.enable_queue(0, m.ring));
+  REQUIRE(m.driver.enable_queue(1, other));
+  m.driver.add_status(status::DRIVER_OK);
+  // Five segments each: there is room for 32 of them.
+  for (std::uint16_t i = 0; i < 33; ++i) {
+    std::vector<Buffer> buffers;
+    for (unsigned k = 0; k < 5; ++k) buffers.push_back({data + 512u * k, 512, true});
+    m.offer(static_cast<std::uint16_t>(7 * i), IN, 0, buffers);
+  }
+  m.driver.kick();
+  REQUIRE(m.disk.submitted.size() == 32);
+  m.driver.out(MmioRegister::QueueSel, 1);
+  m.driver.out(MmioRegister::QueueReady, 0);
+  CHECK(m.ring.used_index() == 32);
+  m.events.advance(1'000'000);
+  m.end_all();
+  CHECK(m.ring.used_index() == 33);
 }
 
 TEST_CASE("virtio-blk queue: a fault after some answers were shown stops the device") {

@@ -141,6 +141,8 @@ class BlkCore {
   void quiesce(T& transport) {
     engine_.set_write_through(write_through(transport.features()));
     engine_.quiesce(transport);
+    // Nothing is under way that would bring us back to what was left in other queues.
+    if (waiting_ != 0) (void)transport.again();
   }
 
   /// Calls off what is under way, waits for what cannot be called off, and forgets all of it. The wait has no limit,

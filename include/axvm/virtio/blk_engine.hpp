@@ -30,8 +30,8 @@ struct BlkCounters {
 };
 
 /// Carries out what a block device is asked for: several requests at once where the image has a queue, else one after
-/// the other. What was begun is handed over together. What has ended is shown to the driver together, but of reads that
-/// end at once no more than some at a time.
+/// the other. What was begun is handed over together, and what has ended is shown to the driver together; both also
+/// happens each time that some reads have ended at once.
 ///
 /// Only one flush is under way at a time: the kernel reports a write that it could not carry out to one of them only.
 /// Requests that come meanwhile wait for the next one, all for the same.
@@ -78,8 +78,10 @@ class BlkEngine {
       touch(reply.queue);
       answer(transport.queue(reply.queue), reply, BlkRequestStatus::OK, size);
       unseen_ += size;
-      if (unseen_ >= show_after) show(transport);
-      return;
+      if (unseen_ < show_after) return;
+      // What was begun before is not to wait for a driver that always has something more to read.
+      reap(transport);
+      return show(transport);
     }
     const std::uint32_t index = slots_.take(data);
     BlkSlot& slot = slots_[index];

@@ -93,8 +93,8 @@ class Queue {
   std::uint32_t refresh() {
     if (!running()) return 0;
     // A driver adds to the ring first and then compares with avail_event: once the index stands still over the store
-    // and the fence, whoever adds later sees the store. Each turn but the last sees the index move on, so there are at
-    // most size + 1 of them.
+    // and the fence, whoever adds later sees the store. Each turn but the first and the last sees the index move on, so
+    // there are at most size + 2 of them.
     for (bool announced = false;; announced = true) {
       const std::uint16_t before = waiting_;
       std::uint16_t index = 0;

@@ -28,13 +28,14 @@ class Round {
  private:
   [[nodiscard]] bool find() {
     if (last_) return false;
-    last_ = taken_ >= queue_.size();
-    return (!last_ && queue_.look() != 0) || queue_.refresh() != 0;
+    const std::uint32_t seen = queue_.look();
+    last_ = taken_ + seen >= queue_.size();
+    return (seen != 0 && !last_) || queue_.refresh() != 0;
   }
 
   Queue& queue_;
-  std::uint32_t taken_ = 0;
-  bool last_ = false;  ///< the driver notifies of what comes beyond the chains that were seen
+  std::uint32_t taken_ = 0;  ///< less than the queue's size until the last look
+  bool last_ = false;        ///< the driver notifies of what comes beyond the chains that were seen
 };
 
 }  // namespace axvm::inline v1::virtio

@@ -123,6 +123,7 @@ class VsockCore {
       moved += chain_.readable_size();
       if (moved > round_budget && transport.again()) break;
     }
+    if (refusals_count_ == refusals_.size()) queue.refresh();  // for want of room: the next may find some
     transport.completed(tx);
   }
 
