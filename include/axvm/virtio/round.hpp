@@ -34,8 +34,8 @@ class Round {
   }
 
   Queue& queue_;
-  std::uint32_t taken_ = 0;  ///< less than the queue's size until the last look
-  bool last_ = false;        ///< the driver notifies of what comes beyond the chains that were seen
+  std::uint32_t taken_ = 0;
+  bool last_ = false;  ///< the driver notifies of what comes beyond the chains that were seen
 };
 
 }  // namespace axvm::inline v1::virtio
