@@ -170,8 +170,8 @@ TEST_CASE("ivy_bridge: what another hypervisor offers is left alone") {
   CpuidTable host = everything("GenuineIntel");
   host.find(0x4000'0000)->ebx = 0x7263'694d;  // "Micr"
   CpuidTable table = shown(host, {.use = CpuUse::dedicated});
-  CHECK(leaf(table, kvm_cpuid::FEATURES).eax == ~0u);
-  CHECK(leaf(table, kvm_cpuid::FEATURES).edx == ~0u);
+  CHECK(leaf(table, axvm::kvm_cpuid::FEATURES).eax == ~0u);
+  CHECK(leaf(table, axvm::kvm_cpuid::FEATURES).edx == ~0u);
 }
 
 TEST_CASE("ivy_bridge: MWAIT is shown only where it waits in the guest") {

@@ -295,6 +295,26 @@ TEST_CASE("virtio-blk queue: of reads that end at once the driver sees the first
   CHECK(seen.back() == 20);
 }
 
+TEST_CASE("virtio-blk queue: what is shown in parts makes the interrupt that the driver waits for, when it is there") {
+  SlowMachine m(64 * 4096);
+  REQUIRE(m.start(~0ull));
+  m.ring.set_used_event(11);
+  std::vector<unsigned> edges;
+  m.disk.quick = [&] { edges.push_back(m.interrupt.edges); };
+  for (std::uint16_t i = 0; i < 20; ++i)
+    m.offer(static_cast<std::uint16_t>(3 * i), IN, 8u * i, {{data + 4096u * i, 4096, true}});
+  m.driver.kick();
+  CHECK(m.ring.used_index() == 20);
+  CHECK(m.interrupt.edges == 1);
+  // With the sixteenth, which is shown together with the twelfth; before that nothing.
+  REQUIRE(edges.size() == 20);
+  CHECK(edges[15] == 0);
+  CHECK(edges[16] == 1);
+  CHECK(m.driver.in(MmioRegister::InterruptStatus) == 1);
+  m.driver.out(MmioRegister::InterruptACK, 1);
+  CHECK(m.driver.in(MmioRegister::InterruptStatus) == 0);
+}
+
 TEST_CASE("virtio-blk queue: a driver that adds while the device is at work does not notify") {
   SlowMachine m(64 * 512);
   REQUIRE(m.start(~0ull));

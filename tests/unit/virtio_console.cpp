@@ -189,6 +189,17 @@ TEST_CASE("virtio-console: output that the host does not take waits, a while, an
     rig.write(4, "!");
     CHECK(rig.terminal.port.sent.back() == '!');
   }
+  SUBCASE("what the guest adds meanwhile it need not notify of") {
+    rig.ram.put_text(data + 0x1000, "later");
+    rig.transport.ring(tx).describe(3, {{data + 0x1000, 5, false}});
+    rig.transport.ring(tx).offer(3);
+    rig.terminal.port.room = 100'000;
+    SUBCASE("the host takes some") {}
+    SUBCASE("patience is over") { rig.events.advance(ConsoleCore::patience); }
+    CHECK(rig.events.ready(fakes::CharacterPort::output, Interest::Writable));
+    CHECK(rig.transport.ring(tx).used_index() == 4);
+    CHECK(rig.terminal.port.sent == "abcdef" + std::string(8190, 'y') + "laterlater");
+  }
   SUBCASE("announced as writable it takes nothing: asked again later, not for ever") {
     CHECK(rig.events.ready(fakes::CharacterPort::output, Interest::Writable));
     CHECK(rig.events.interest(fakes::CharacterPort::output) == Interest::Nothing);

@@ -11,6 +11,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <functional>
 #include <optional>
 
 #include <doctest/doctest.h>
@@ -43,6 +44,7 @@ struct Wire {
   std::deque<std::string> arriving;
   std::vector<std::string> sent;
   std::vector<FrameOffloads> offloads;
+  std::function<void()> while_reading;  ///< what happens while a frame is read
   bool refuses = false;
   unsigned closed = 0;
 
@@ -53,6 +55,7 @@ struct Wire {
             [](void* self, std::span<const axvm::Segment> into) {
               auto& waiting = static_cast<Wire*>(self)->arriving;
               if (waiting.empty()) return std::size_t{0};
+              if (auto& happens = static_cast<Wire*>(self)->while_reading) happens();
               std::string const frame = waiting.front();
               waiting.pop_front();
               std::size_t done = 0;
@@ -227,6 +230,26 @@ TEST_CASE("virtio-net: buffers are asked for only where there are none left") {
   CHECK(rig.used() == 6);
   // All are taken: now it waits for some.
   CHECK(gives(1));
+}
+
+TEST_CASE("virtio-net: buffers that come while the device is at work are used, and need not be notified of") {
+  Rig rig(merging, feature::EVENT_IDX);
+  Ring& ring = rig.transport.ring(rx);
+  rig.give(1, 1526);
+  unsigned kicks = 0;
+  rig.wire.while_reading = [&] {
+    const std::uint16_t before = ring.next;
+    if (before < 10) rig.give(1, 1526, false);
+    if (ring.next != before && ring.wants_kick(before)) ++kicks;
+  };
+  for (unsigned i = 0; i < 9; ++i) rig.wire.arriving.push_back(frame(100));
+  REQUIRE(rig.arrive(frame(100)));
+  CHECK(rig.used() == 10);
+  CHECK(kicks == 0);
+  // None are left, and the driver is to say when there are.
+  const std::uint16_t before = ring.next;
+  rig.give(1, 1526, false);
+  CHECK(ring.wants_kick(before));
 }
 
 TEST_CASE("virtio-net: the host makes what the driver takes") {

@@ -121,12 +121,13 @@ struct Packet {
 
 /// The core by itself and a guest that answers nothing by itself.
 struct Rig {
+  explicit Rig(std::uint64_t of_queues = 0) : transport(ram, 3, ~0ull, of_queues) {}
   Ram ram;
   fakes::EventLoop events;
   Programs programs;
   StreamHub hub = programs.hub();
   axvm::virtio::VsockCounters counters;
-  FakeTransport transport{ram, 3};
+  FakeTransport transport;
   std::optional<VsockCore> made{std::in_place, hub, cid, events.events(), axvm::Callback::to<&Rig::attend>(*this),
                                 counters};
   VsockCore& core = *made;
@@ -173,12 +174,12 @@ struct Rig {
     made_header.fwd_cnt = fwd_cnt;
     return made_header;
   }
-  void put(VsockHeader const& packet, std::string_view bytes = {}) {
+  void put(VsockHeader const& packet, std::string_view bytes = {}, bool tell_device = true) {
     std::string raw(reinterpret_cast<char const*>(&packet), VsockHeader::size);
     ram.put_text(sent_at, raw + std::string(bytes));
     transport.ring(1).describe(0, {{sent_at, static_cast<std::uint32_t>(raw.size() + bytes.size()), false}});
     transport.ring(1).offer(0);
-    core.notified(transport, 1);
+    if (tell_device) core.notified(transport, 1);
   }
   void put(VsockOp op, std::uint32_t guest_port, std::uint32_t host_port, std::string_view bytes = {},
            std::uint32_t flags = 0) {
@@ -556,6 +557,20 @@ TEST_CASE("virtio-vsock: without room for answers the guest's packets wait") {
   rig.core.notified(rig.transport, 1);  // what again() brings
   CHECK(rig.transport.ring(1).used_index() == 65);
   CHECK(rig.counters.resets.value() == 2);
+}
+
+TEST_CASE("virtio-vsock: what the guest adds while there is no room for answers is notified of") {
+  Rig rig(feature::EVENT_IDX);
+  for (unsigned i = 0; i < 64; ++i) rig.put(VsockOp::RW, i, 1);
+  REQUIRE(rig.transport.ring(1).used_index() == 64);
+  const std::uint16_t before = rig.transport.ring(1).next;
+  rig.put(rig.header(VsockOp::RW, 77, 1), {}, false);
+  CHECK(rig.transport.ring(1).wants_kick(before));
+  // The device may find room before it comes.
+  rig.make_room(2);
+  REQUIRE(rig.transport.agains == 1);
+  rig.core.notified(rig.transport, 1);
+  CHECK(rig.transport.ring(1).used_index() == 65);
 }
 
 TEST_CASE("virtio-vsock: a reset and a restored state end all connections, and the guest hears of the latter") {

@@ -179,7 +179,7 @@ class NetCore {
     while (held_ == 0 || (merges() && held_bytes_ < largest())) {
       Chain chain{std::span(segments_).subspan(segment_count_)};
       if (held_ == ahead_.size() || segment_count_ > segments_.size() - longest_chain) return true;
-      if (queue.waiting() == 0 && queue.refresh() != 0) count_given(queue);
+      if (queue.waiting() == 0 && (queue.look() != 0 || queue.refresh() != 0)) count_given(queue);
       if (!queue.pop(chain)) return queue.running() && held_ != 0 && held_ == most_given_;
       if (chain.writable_size() <= net_header_size || chain.readable_size() != 0) {
         queue.fail(RingFault::BadRequest);
