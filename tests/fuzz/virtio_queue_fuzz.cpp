@@ -63,7 +63,9 @@ struct Target {
     if (!queue.running())
       while (!in_flight.empty()) hand_back();
     std::uint16_t used = state.used_index;
+    if (looks) (void)queue.show();
     (void)queue.publish();
+    require(!queue.show());  // nothing is owed any more
     require(state.used_index == static_cast<std::uint16_t>(used + unseen.size()));
     if (!unseen.empty()) require(get<std::uint16_t>(ram.bytes(), state.device_area + 2) == state.used_index);
     unseen.clear();

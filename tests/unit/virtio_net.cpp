@@ -35,6 +35,7 @@ namespace {
 
 constexpr std::uint64_t buffers = 0x4'0000, sent_at = 0x3'0000;
 constexpr std::size_t rx = NetCore::receiveq, tx = NetCore::transmitq;
+constexpr std::uint64_t patience = 100'000;
 constexpr std::uint64_t plain = 0, merging = net_feature::MRG_RXBUF;
 constexpr std::uint64_t uncut = net_feature::GUEST_CSUM | net_feature::GUEST_TSO4 | net_feature::MRG_RXBUF;
 
@@ -95,16 +96,18 @@ struct Rig {
   axvm::virtio::NetCounters counters;
   std::uint16_t held = 0;
   FakeTransport transport;
-  std::optional<NetCore> made{std::in_place,
-                              port,
-                              std::array<std::uint8_t, 6>{2, 0, 0, 0, 0, 1},
-                              held,
-                              events.events(),
-                              axvm::Callback::to<&Rig::attend>(*this),
-                              counters};
+  std::optional<NetCore> made{
+      std::in_place,
+      port,
+      NetCore::Setup{.mac = {2, 0, 0, 0, 0, 1}, .patience = patience},
+      held,
+      events.events(),
+      NetCore::Calls{axvm::Callback::to<&Rig::attend>(*this), axvm::Callback::to<&Rig::tell>(*this)},
+      counters};
   NetCore& core = *made;
 
   void attend() { core.attend(transport); }
+  void tell() { core.tell(transport); }
   /// Makes buffers of this size available, each 4 KiB after the one before.
   void give(unsigned count, std::uint32_t size, bool tell = true) {
     Ring& ring = transport.ring(rx);
@@ -143,6 +146,90 @@ TEST_CASE("virtio-net: a frame of the guest goes out as it is") {
   rig.send({{sent_at, 72, false}});
   CHECK(rig.transport.ring(tx).used_index() == 2);
   CHECK(rig.counters.dropped.value() == 1);
+}
+
+TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it waits for more") {
+  Rig rig(plain, feature::EVENT_IDX);
+  Ring& ring = rig.transport.ring(tx);
+  unsigned& interrupts = rig.transport.interrupts[tx];
+  auto send = [&] { rig.send({{sent_at, 72, false}}); };
+  auto wants_all_after = [&](std::uint16_t seen) { ring.set_used_event(seen); };
+  send();
+  CHECK(interrupts == 1);
+  CHECK(rig.events.deadline(NetCore::tell_timer) == 0);
+  const std::uint64_t told = rig.events.now;
+  rig.events.advance(1000);
+  wants_all_after(1);
+  send();
+  CHECK(ring.used_index() == 2);
+  CHECK(interrupts == 1);
+  // A quarter of the queue are four. One frame in a microsecond: four microseconds, if they go on like that.
+  CHECK(rig.events.deadline(NetCore::tell_timer) == told + 4'000);
+
+  SUBCASE("until there are four") {
+    for (unsigned i = 0; i < 2; ++i) send();
+    CHECK(interrupts == 1);
+    CHECK(ring.used_index() == 4);
+    send();
+    CHECK(interrupts == 2);
+    CHECK(rig.events.arm_calls == 1);
+    // The timer comes all the same, and finds nothing.
+    rig.events.advance(patience);
+    CHECK(interrupts == 2);
+  }
+  SUBCASE("until there would be four") {
+    send();
+    rig.events.advance(2'999);
+    CHECK(interrupts == 1);
+    rig.events.advance(1);
+    CHECK(interrupts == 2);
+    // A slow one is not kept for longer than there is patience.
+    rig.events.advance(patience / 2);
+    wants_all_after(3);
+    send();
+    CHECK(rig.events.deadline(NetCore::tell_timer) == told + 4'000 + patience);
+    rig.events.advance(patience / 2 - 1);
+    CHECK(interrupts == 2);
+    rig.events.advance(1);
+    CHECK(interrupts == 3);
+    rig.events.advance(patience);
+    wants_all_after(4);
+    send();
+    CHECK(interrupts == 4);
+  }
+  SUBCASE("and where the driver has seen it meanwhile there is none") {
+    wants_all_after(3);
+    rig.events.advance(patience);
+    CHECK(interrupts == 1);
+    send();
+    CHECK(interrupts == 1);
+    send();
+    CHECK(interrupts == 2);
+  }
+  SUBCASE("nor where the device was reset") {
+    rig.core.reset();
+    rig.transport.queue(tx).stop();
+    CHECK(rig.events.deadline(NetCore::tell_timer) == 0);
+    rig.events.advance(10 * patience);
+    CHECK(interrupts == 1);
+  }
+  SUBCASE("nor where the queue was taken away") {
+    rig.transport.queue(tx).stop();
+    rig.events.advance(patience);
+    CHECK(interrupts == 1);
+  }
+}
+
+TEST_CASE("virtio-net: without an event loop each frame is interrupted for at once") {
+  Rig rig(plain, feature::EVENT_IDX);
+  NetCore core{rig.port, {.mac = {}, .patience = patience}, rig.held, {}, {}, rig.counters};
+  for (std::uint16_t i = 0; i < 3; ++i) {
+    rig.transport.ring(tx).set_used_event(i);
+    rig.transport.ring(tx).describe(0, {{sent_at, 72, false}});
+    rig.transport.ring(tx).offer(0);
+    core.notified(rig.transport, tx);
+  }
+  CHECK(rig.transport.interrupts[tx] == 3);
 }
 
 TEST_CASE("virtio-net: frames of the host, one buffer each") {

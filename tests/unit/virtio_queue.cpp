@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <thread>
+#include <utility>
 
 #include "virtio_driver.hpp"
 
@@ -309,15 +310,74 @@ TEST_CASE("virtio queue: a round ends, however fast the driver adds; of the rest
   CHECK(q.queue.fault() == RingFault::None);
 }
 
+TEST_CASE("virtio queue: an interrupt that is put off is asked for again") {
+  for (const bool event_idx : {false, true}) {
+    CAPTURE(event_idx);
+    Bare q(8, event_idx ? feature::EVENT_IDX : 0);
+    auto answer = [&] {
+      const auto head = static_cast<std::uint16_t>(q.ring.next % 8);
+      q.ring.describe(head, {{0x2'0000, 1, true}});
+      q.ring.offer(head);
+      (void)q.queue.refresh();
+      REQUIRE(q.queue.pop(q.chain));
+      q.queue.push(head, 1);
+    };
+    auto listen = [&](std::uint16_t seen) {
+      q.ring.set_used_event(seen);
+      q.ring.set_flags(0);
+    };
+    auto sleep = [&](std::uint16_t seen) {
+      q.ring.set_used_event(static_cast<std::uint16_t>(seen + 4));
+      q.ring.set_flags(axvm::virtio::VIRTQ_AVAIL_NO_INTERRUPT);
+    };
+    CHECK_FALSE(q.queue.show());
+    CHECK_FALSE(q.queue.publish());
+    listen(0);
+    answer();
+    CHECK(q.queue.show());
+    CHECK(q.ring.used_index() == 1);
+    answer();
+    CHECK(q.queue.show());
+    CHECK(q.ring.used_index() == 2);
+    CHECK(q.queue.publish());
+    CHECK_FALSE(q.queue.publish());
+    // It has seen the answers by itself meanwhile, and goes on without interrupts.
+    listen(2);
+    answer();
+    CHECK(q.queue.show());
+    sleep(3);
+    CHECK_FALSE(q.queue.publish());
+    CHECK_FALSE(q.queue.show());
+    // Not wanted when it was shown: nothing is owed for it.
+    answer();
+    CHECK_FALSE(q.queue.show());
+    listen(4);
+    CHECK_FALSE(q.queue.publish());
+    answer();
+    CHECK(q.queue.publish());
+    // A queue that starts anew owes nothing.
+    listen(5);
+    answer();
+    CHECK(q.queue.show());
+    q.queue.stop();
+    CHECK_FALSE(q.queue.publish());
+  }
+}
+
 TEST_CASE("virtio queue: no notification and no interrupt is lost between two threads with EVENT_IDX") {
   // The driver puts in as much as fits, asks to be interrupted at the first answer and sleeps; the device sleeps until
-  // it is notified. Each flag is set only when the other side asks for it: a lost one stops both for ever.
+  // it is notified. Each flag is set only when the other side asks for it: a lost one stops both for ever. The same
+  // where the device puts its interrupts off to the end of a round.
+  bool puts_off = false;
+  SUBCASE("at once") {}
+  SUBCASE("put off") { puts_off = true; }
   constexpr std::uint32_t total = 50'000;
   Bare q(8, feature::EVENT_IDX);
   for (std::uint16_t head = 0; head < 8; ++head) q.ring.describe(head, {{0x2'0000, 1, true}});
   std::atomic<unsigned> kicks = 1, interrupts = 0;
   std::atomic<bool> end = false;
   std::thread device([&] {
+    bool wanted = false;
     for (unsigned seen = 0;; ++seen) {
       while (kicks.load() <= seen)
         if (end) return;
@@ -325,8 +385,10 @@ TEST_CASE("virtio queue: no notification and no interrupt is lost between two th
       seen = kicks.load() - 1;
       for (Round round(q.queue); round.pop(q.chain);) {
         q.queue.push(q.chain.head(), 1);
-        if (q.queue.publish()) ++interrupts;
+        if (puts_off) wanted |= q.queue.show();
+        else if (q.queue.publish()) ++interrupts;
       }
+      if (std::exchange(wanted, false) && q.queue.publish()) ++interrupts;
     }
   });
   auto* const ring = q.memory.at(q.ring.available, q.ring.layout.driver_area());

@@ -30,13 +30,15 @@ class FakeTransport {
       : features_(agreed) {
     for (std::size_t i = 0; i < queues; ++i) lines.emplace_back(ram, 16, rings + i * ring_step, of_queues);
     completions.resize(queues);
+    interrupts.resize(queues);
   }
 
   axvm::virtio::Queue& queue(std::size_t index) { return lines.at(index).queue; }
   void completed(std::size_t index) {
-    (void)lines.at(index).queue.publish();
+    if (lines.at(index).queue.publish()) ++interrupts.at(index);
     ++completions.at(index);
   }
+  bool shown(std::size_t index) { return lines.at(index).queue.show(); }
   bool again() {
     ++agains;
     return allow_again;
@@ -48,7 +50,7 @@ class FakeTransport {
   axvm::virtio::RingFault fault(std::size_t index) { return lines.at(index).queue.fault(); }
 
   std::deque<Line> lines;
-  std::vector<unsigned> completions;
+  std::vector<unsigned> completions, interrupts;
   unsigned agains = 0, configuration_changes = 0;
   bool allow_again = true;
 

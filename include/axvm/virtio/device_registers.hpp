@@ -52,6 +52,14 @@ class DeviceRegisters {
     if (queue.fault() != RingFault::None) needs_reset(queue.fault());
   }
 
+  bool shown(std::size_t index) {
+    Queue& queue = queues_[index];
+    counters_.requests.add(queue.unpublished());
+    const bool wanted = queue.show() && is_live(state_.status);
+    if (queue.fault() != RingFault::None) needs_reset(queue.fault());
+    return wanted;
+  }
+
   bool again() {
     return events_.arm(Events::max_timers - 1, events_.now() + 1, Callback::to<&DeviceRegisters::notify_all>(*this));
   }

@@ -49,12 +49,17 @@ class VirtioNet {
   struct Config {
     Text<15> tap;                         ///< the host's interface; none: there is no such device
     Text<17> mac;                         ///< the guest's address; none: made of the interface's name
+    std::uint16_t tx_usecs = 1000;        ///< microseconds that an interrupt for sent frames waits at most
     bool exact_interrupt_status = false;  ///< for drivers that are stricter than Linux, see virtio::MmioTransport
   };
   /// Help of the settings.
   static constexpr auto fields =
       axvm::fields(field<&Config::tap>{.help = "TAP interface of the host; none: no such network interface"},
                    field<&Config::mac>{.help = "the guest's address, 52:54:00:12:34:56; none: made of the TAP's name"},
+                   field<&Config::tx_usecs>{
+                       .help = "an interrupt for sent frames waits at most so long for further ones; 0: not at all",
+                       .unit = "us",
+                       .max = 10'000},
                    field<&Config::exact_interrupt_status>{.help = virtio::exact_interrupt_status_help});
 
   /// What stays open across resets.
@@ -94,7 +99,7 @@ class VirtioNet {
   }
 
   VirtioNet(Config const& config, Resources& resources, DeviceContext& context)
-      : core_(core(resources, context)), transport_(transport(config, context)) {}
+      : core_(core(config, resources, context)), transport_(transport(config, context)) {}
   VirtioNet(VirtioNet const&) = delete;
   VirtioNet& operator=(VirtioNet const&) = delete;
 
@@ -137,11 +142,13 @@ class VirtioNet {
 
   [[nodiscard]] virtio::QueueState& receive_queue() { return state.transport.queues[virtio::NetCore::receiveq]; }
   [[AXVM_ONCE]] void attend() { core_.attend(transport_); }
+  [[AXVM_ONCE]] void tell() { core_.tell(transport_); }
 
   // What the constructor does, in functions for AXVM_ONCE.
-  [[AXVM_ONCE]] virtio::NetCore core(Resources& resources, DeviceContext& context) {
-    return {resources.port, resources.mac, state.held, context.events, Callback::to<&VirtioNet::attend>(*this),
-            counters.net};
+  [[AXVM_ONCE]] virtio::NetCore core(Config const& config, Resources& resources, DeviceContext& context) {
+    return {
+        resources.port, {.mac = resources.mac, .patience = std::uint64_t{config.tx_usecs} * 1000},        state.held,
+        context.events, {Callback::to<&VirtioNet::attend>(*this), Callback::to<&VirtioNet::tell>(*this)}, counters.net};
   }
   [[AXVM_ONCE]] virtio::MmioTransport<virtio::NetCore> transport(Config const& config, DeviceContext const& context) {
     return {core_, state.transport, counters.transport, name, context, config.exact_interrupt_status};

@@ -23,6 +23,10 @@
 // A frame of the host is read only when there is room for the largest that may come, so that none is cut off: chains
 // are taken ahead of frames. How many, is in the state, for they are not yet anybody's when that is saved. A frame that
 // the host does not take is lost, as on any wire.
+//
+// What was sent is shown at once, but the interrupt for it waits until there are several frames, or would be by now: a
+// driver that sends finds it then anyway, and one that is interrupted for each frame sends slower than the host takes
+// them, so that each is a round of its own.
 
 namespace axvm::inline v1::virtio {
 
@@ -72,16 +76,30 @@ class NetCore {
   /// How many bytes one round may move before others get their turn.
   static constexpr std::uint64_t round_budget = 4 * MiB;
 
-  /// `port`, `held` and `counters` must outlive it. `held` is the number of chains taken ahead. `attend` is handed on
-  /// to attend() by the device, with its transport.
-  NetCore(FramePort& port, std::array<std::uint8_t, 6> const& mac, std::uint16_t& held, Events events, Callback attend,
-          NetCounters& counters)
+  /// For how many sent frames an interrupt waits, as a part of what the queue has room for.
+  static constexpr std::uint32_t told_together = 4;
+  static constexpr unsigned tell_timer = 0;
+
+  /// What is to be called back for the core; the device hands these on to attend() and tell() with its transport.
+  struct Calls {
+    Callback attend;  ///< the host has frames
+    Callback tell;    ///< an interrupt has waited for long enough
+  };
+  /// Of the driver's interface.
+  struct Setup {
+    std::array<std::uint8_t, 6> mac{};
+    std::uint64_t patience = 0;  ///< for so long an interrupt for sent frames waits at most, in nanoseconds
+  };
+
+  /// `port`, `held` and `counters` must outlive it. `held` is the number of chains taken ahead.
+  NetCore(FramePort& port, Setup const& setup, std::uint16_t& held, Events events, Calls calls, NetCounters& counters)
       : port_(port),
         held_(held),
         events_(events),
-        attend_(attend),
+        calls_(calls),
         counters_(counters),
-        config_{.mac = mac, .status = NetConfig::LINK_UP} {
+        patience_(setup.patience),
+        config_{.mac = setup.mac, .status = NetConfig::LINK_UP} {
     port_.set_offloads({});
   }
   NetCore(NetCore const&) = delete;
@@ -107,6 +125,8 @@ class NetCore {
     live_ = false;
     most_given_ = 0;
     watch(false);
+    if (telling_) events_.disarm(tell_timer);
+    telling_ = false;
   }
 
   /// The host has frames, or the guest has room for some.
@@ -127,6 +147,13 @@ class NetCore {
     }
     transport.completed(receiveq);
     watch(room && queue.running());
+  }
+
+  /// The driver is interrupted for what was sent, if it still wants to be.
+  template <Transport T>
+  void tell(T& transport) {
+    telling_ = false;
+    if (transport.shown(transmitq)) interrupt(transport);
   }
 
   /// How many chains a restored queue has to go back: those that were taken ahead when its state was saved.
@@ -227,7 +254,7 @@ class NetCore {
   void watch(bool wanted) {
     if (wanted == watching_) return;
     watching_ = wanted;
-    (void)events_.watch(port_.descriptor(), wanted ? Interest::Readable : Interest::Nothing, attend_);
+    (void)events_.watch(port_.descriptor(), wanted ? Interest::Readable : Interest::Nothing, calls_.attend);
   }
 
   // ---- to the host
@@ -251,9 +278,30 @@ class NetCore {
         counters_.dropped.add();
       }
       queue.push(sent_.head(), 0);
+      ++untold_;
       moved += size;
       if (moved > round_budget && transport.again()) break;
     }
+    const std::uint32_t together = queue.size() / told_together;
+    if (transport.shown(transmitq) && (untold_ >= together || !put_off(together))) interrupt(transport);
+  }
+
+  /// Has tell() called when so many frames would have been sent as an interrupt waits for, if they go on coming as they
+  /// came since the last one. False when nothing is to be gained by that.
+  [[nodiscard]] bool put_off(std::uint32_t together) {
+    if (telling_) return true;
+    const std::uint64_t elapsed = events_.now() - told_at_;
+    if (elapsed >= patience_ || untold_ == 0) return false;
+    const std::uint64_t expected = elapsed * together / untold_;
+    telling_ = events_.arm(tell_timer, told_at_ + (expected < patience_ ? expected : patience_), calls_.tell);
+    return telling_;
+  }
+
+  template <Transport T>
+  void interrupt(T& transport) {
+    told_at_ = events_.now();
+    untold_ = 0;
+    telling_ = false;
     transport.completed(transmitq);
   }
 
@@ -262,8 +310,12 @@ class NetCore {
   FramePort& port_;
   std::uint16_t& held_;
   Events events_;
-  Callback attend_;
+  Calls calls_;
   NetCounters& counters_;
+  std::uint64_t patience_;
+  std::uint64_t told_at_ = 0;  ///< when the driver was last interrupted for what was sent
+  std::uint32_t untold_ = 0;   ///< frames sent since then
+  bool telling_ = false;       ///< an interrupt waits
   NetConfig config_;
   std::uint64_t agreed_ = 0;      ///< the features that the host's side is set to
   std::uint32_t most_given_ = 0;  ///< chains that the driver has given at a time

@@ -31,7 +31,8 @@ struct QueueState {
 /// before it was handed back. The first fault stops it until it is started anew.
 ///
 /// A device works in rounds: look() or refresh(), then pop() chains and push() them back, in any order and at any time,
-/// then publish(). Round has the first two in one. Not for several threads at once.
+/// then publish(), or show() and some time later publish(). Round has the first two in one. Not for several threads at
+/// once.
 class Queue {
  public:
   static constexpr std::uint32_t max_size = 1024;
@@ -51,6 +52,7 @@ class Queue {
     device_ = memory_->at(state_->device_area, layout_.device_area());
     indirect_ = (features & feature::INDIRECT_DESC) != 0;
     event_idx_ = (features & feature::EVENT_IDX) != 0;
+    told_index_ = state_->used_index;
     running_ = true;
     return RingFault::None;
   }
@@ -135,14 +137,44 @@ class Queue {
     ++unpublished_;
   }
 
-  /// How many chains publish() will show.
+  /// How many chains publish() or show() will show.
   [[nodiscard]] std::uint16_t unpublished() const { return unpublished_; }
 
-  /// Shows the driver all that was pushed, at once. True when it wants an interrupt for that ([virtio/1.2] 2.7.7).
+  /// Shows the driver all that was pushed, at once. True when it wants an interrupt for that ([virtio/1.2] 2.7.7), or
+  /// for what show() has shown before.
   [[nodiscard]] bool publish() {
-    if (unpublished_ == 0) return false;
-    std::uint16_t old_index = state_->used_index;
-    auto new_index = static_cast<std::uint16_t>(old_index + unpublished_);
+    const bool wanted = show();
+    told_index_ = state_->used_index;
+    return wanted;
+  }
+
+  /// Shows the driver all that was pushed, at once. True when it wants an interrupt, which is put off: publish() has to
+  /// follow, with or without anything more, and asks whether the driver still wants it.
+  [[nodiscard]] bool show() {
+    if (unpublished_ != 0) show_pushed();
+    const std::uint16_t index = state_->used_index;
+    if (!running_ || index == told_index_) return false;
+    bool wanted = false;
+    if (event_idx_) {
+      const auto used_event = load_relaxed<std::uint16_t>(driver_ + layout_.used_event());
+      wanted = static_cast<std::uint16_t>(index - used_event - 1) < static_cast<std::uint16_t>(index - told_index_);
+    } else {
+      wanted = (load_relaxed<std::uint16_t>(driver_ + RingLayout::flags) & VIRTQ_AVAIL_NO_INTERRUPT) == 0;
+    }
+    if (!wanted) told_index_ = index;
+    return wanted;
+  }
+
+ private:
+  using HeadSet = std::array<std::uint64_t, max_size / 64>;
+
+  struct Table {
+    std::byte const* first;
+    std::uint32_t size;
+  };
+
+  void show_pushed() {
+    const auto new_index = static_cast<std::uint16_t>(state_->used_index + unpublished_);
     state_->used_index = new_index;
     unpublished_ = 0;
     // Before the driver can see them: from then on it may use the heads again.
@@ -154,18 +186,7 @@ class Queue {
     __atomic_store_n(reinterpret_cast<std::uint16_t*>(device_ + RingLayout::idx), new_index, __ATOMIC_RELEASE);
     // A driver that goes to sleep stores its wish first and then looks at the index once more.
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if (!event_idx_) return (load_relaxed<std::uint16_t>(driver_ + RingLayout::flags) & VIRTQ_AVAIL_NO_INTERRUPT) == 0;
-    std::uint16_t used_event = load_relaxed<std::uint16_t>(driver_ + layout_.used_event());
-    return static_cast<std::uint16_t>(new_index - used_event - 1) < static_cast<std::uint16_t>(new_index - old_index);
   }
-
- private:
-  using HeadSet = std::array<std::uint64_t, max_size / 64>;
-
-  struct Table {
-    std::byte const* first;
-    std::uint32_t size;
-  };
 
   /// Reads the available index and counts what waits by it. False where it cannot be.
   [[nodiscard]] bool see(std::uint16_t& index) {
@@ -266,6 +287,7 @@ class Queue {
   bool event_idx_ = false;
   RingFault fault_ = RingFault::None;
   std::uint16_t waiting_ = 0;         // entries that were seen and are not taken yet
+  std::uint16_t told_index_ = 0;      // the used index up to which nothing is owed to the driver's wish for interrupts
   std::uint16_t unpublished_ = 0;     // elements pushed since the last publish()
   HeadSet in_flight_{};               // heads taken and not yet shown as used
   HeadSet returned_{};                // of those, the ones pushed

@@ -29,6 +29,8 @@ concept Transport = requires(T& transport, T const& seen, std::size_t index) {
   { transport.queue(index) } -> std::same_as<Queue&>;
   // Shows the driver what was pushed, interrupts it if it wants that, and if the queue has a fault asks for a reset.
   transport.completed(index);
+  // The same without the interrupt. True when the driver wants one: completed() is to follow, soon, and asks it again.
+  { transport.shown(index) } -> std::same_as<bool>;
   // Calls notified() once more, soon, after others had their turn. False when nobody could: go on now.
   { transport.again() } -> std::same_as<bool>;
   // The bytes of config() have changed (after the change). They change only with this, in write_config() and in
@@ -43,6 +45,7 @@ class TransportArchetype {
  public:
   Queue& queue(std::size_t) { return queue_; }
   void completed(std::size_t) {}
+  bool shown(std::size_t) { return false; }
   bool again() { return false; }
   void configuration_changed() {}
   [[nodiscard]] std::uint64_t features() const { return 0; }
