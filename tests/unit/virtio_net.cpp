@@ -158,13 +158,13 @@ TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it 
   CHECK(interrupts == 1);
   CHECK(rig.events.deadline(NetCore::tell_timer) == 0);
   const std::uint64_t told = rig.events.now;
-  rig.events.advance(1000);
+  rig.events.advance(2000);
   wants_all_after(1);
   send();
   CHECK(ring.used_index() == 2);
   CHECK(interrupts == 1);
-  // A quarter of the queue are four. One frame in a microsecond: four microseconds, if they go on like that.
-  CHECK(rig.events.deadline(NetCore::tell_timer) == told + 4'000);
+  // A quarter of the queue are four. One frame in two microseconds: eight of them, if they go on like that.
+  CHECK(rig.events.deadline(NetCore::tell_timer) == told + 8'000);
 
   SUBCASE("until there are four") {
     for (unsigned i = 0; i < 2; ++i) send();
@@ -179,7 +179,7 @@ TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it 
   }
   SUBCASE("until there would be four") {
     send();
-    rig.events.advance(2'999);
+    rig.events.advance(5'999);
     CHECK(interrupts == 1);
     rig.events.advance(1);
     CHECK(interrupts == 2);
@@ -187,7 +187,7 @@ TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it 
     rig.events.advance(patience / 2);
     wants_all_after(3);
     send();
-    CHECK(rig.events.deadline(NetCore::tell_timer) == told + 4'000 + patience);
+    CHECK(rig.events.deadline(NetCore::tell_timer) == told + 8'000 + patience);
     rig.events.advance(patience / 2 - 1);
     CHECK(interrupts == 2);
     rig.events.advance(1);
@@ -218,6 +218,59 @@ TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it 
     rig.events.advance(patience);
     CHECK(interrupts == 1);
   }
+}
+
+TEST_CASE("virtio-net: interrupts do not wait for a driver that waits for them") {
+  Rig rig(plain, feature::EVENT_IDX);
+  Ring& ring = rig.transport.ring(tx);
+  unsigned& interrupts = rig.transport.interrupts[tx];
+  // One frame at a time, the next one a microsecond after the interrupt for the one before.
+  unsigned waits = 0;
+  auto exchange = [&] {
+    rig.events.advance(1000);
+    const unsigned before = interrupts;
+    ring.set_used_event(ring.used_index());
+    rig.send({{sent_at, 72, false}});
+    if (interrupts == before) {
+      ++waits;
+      rig.events.advance(patience);
+    }
+    CHECK(interrupts == before + 1);
+  };
+  exchange();
+  for (unsigned i = 0; i < 1000; ++i) exchange();
+  CHECK(waits >= 10);
+  CHECK(waits <= 25);
+  // It goes on sending while it waits: so interrupts wait again.
+  const unsigned before = interrupts;
+  for (unsigned i = 0; i < 1000; ++i) {
+    rig.events.advance(1000);
+    ring.set_used_event(ring.used_index());
+    rig.send({{sent_at, 72, false}});
+  }
+  CHECK(interrupts - before < 400);
+}
+
+TEST_CASE("virtio-net: of a frame in many buffers an interrupt waits for few, and a fault waits for nothing") {
+  Rig rig(plain, feature::EVENT_IDX);
+  Ring& ring = rig.transport.ring(tx);
+  rig.send({{sent_at, 72, false}});
+  rig.events.advance(1000);
+  ring.set_used_event(1);
+  std::vector<Buffer> frame_in_parts;
+  for (unsigned i = 0; i < 4; ++i) frame_in_parts.push_back({sent_at + 64 * i, 64, false});
+  rig.send(frame_in_parts);
+  CHECK(rig.transport.interrupts[tx] == 2);
+
+  rig.events.advance(1000);
+  ring.set_used_event(2);
+  ring.describe(0, {{sent_at, 72, false}});
+  ring.offer(0);
+  ring.describe(1, {{sent_at, 12, false}});
+  ring.offer(1);
+  rig.core.notified(rig.transport, tx);
+  CHECK(rig.transport.fault(tx) == RingFault::BadRequest);
+  CHECK(rig.transport.interrupts[tx] == 3);
 }
 
 TEST_CASE("virtio-net: without an event loop each frame is interrupted for at once") {

@@ -25,8 +25,9 @@
 // the host does not take is lost, as on any wire.
 //
 // What was sent is shown at once, but the interrupt for it waits until there are several frames, or would be by now: a
-// driver that sends finds it then anyway, and one that is interrupted for each frame sends slower than the host takes
-// them, so that each is a round of its own.
+// driver that goes on sending finds it then anyway, and one that is interrupted for each frame sends slower than the
+// host takes them, so that each is a round of its own. One that waits for the interrupt sends nothing meanwhile: then
+// the next ones do not wait, first one of them, then three, up to 63, until waiting is tried again.
 
 namespace axvm::inline v1::virtio {
 
@@ -76,8 +77,9 @@ class NetCore {
   /// How many bytes one round may move before others get their turn.
   static constexpr std::uint64_t round_budget = 4 * MiB;
 
-  /// For how many sent frames an interrupt waits, as a part of what the queue has room for.
+  /// For how many sent buffers an interrupt waits, as a part of what the queue has room for.
   static constexpr std::uint32_t told_together = 4;
+  static constexpr std::uint32_t most_prompt = 63;
   static constexpr unsigned tell_timer = 0;
 
   /// What is to be called back for the core; the device hands these on to attend() and tell() with its transport.
@@ -127,6 +129,7 @@ class NetCore {
     watch(false);
     if (telling_) events_.disarm(tell_timer);
     telling_ = false;
+    waited_in_vain(false);
   }
 
   /// The host has frames, or the guest has room for some.
@@ -153,6 +156,7 @@ class NetCore {
   template <Transport T>
   void tell(T& transport) {
     telling_ = false;
+    waited_in_vain(untold_ == put_off_at_);
     if (transport.shown(transmitq)) interrupt(transport);
   }
 
@@ -278,23 +282,38 @@ class NetCore {
         counters_.dropped.add();
       }
       queue.push(sent_.head(), 0);
-      ++untold_;
+      untold_ += static_cast<std::uint32_t>(sent_.readable().size());
       moved += size;
       if (moved > round_budget && transport.again()) break;
     }
+    if (queue.fault() != RingFault::None) return transport.completed(transmitq);
     const std::uint32_t together = queue.size() / told_together;
-    if (transport.shown(transmitq) && (untold_ >= together || !put_off(together))) interrupt(transport);
+    if (!transport.shown(transmitq)) return;
+    if (untold_ >= together) waited_in_vain(false);
+    else if (put_off(together)) return;
+    interrupt(transport);
   }
 
-  /// Has tell() called when so many frames would have been sent as an interrupt waits for, if they go on coming as they
-  /// came since the last one. False when nothing is to be gained by that.
+  /// Has tell() called when so many buffers would have been sent as an interrupt waits for, if they go on coming as
+  /// they came since the last one. False when nothing is to be gained by that.
   [[nodiscard]] bool put_off(std::uint32_t together) {
     if (telling_) return true;
     const std::uint64_t elapsed = events_.now() - told_at_;
     if (elapsed >= patience_ || untold_ == 0) return false;
-    const std::uint64_t expected = elapsed * together / untold_;
-    telling_ = events_.arm(tell_timer, told_at_ + (expected < patience_ ? expected : patience_), calls_.tell);
+    if (prompt_left_ != 0) return --prompt_left_, false;
+    // So soon after the last one there is no telling how they come.
+    std::uint64_t wait = elapsed * together / untold_;
+    if (wait < patience_ / 16) wait = patience_ / 16;
+    if (wait > patience_) wait = patience_;
+    telling_ = events_.arm(tell_timer, told_at_ + wait, calls_.tell);
+    put_off_at_ = untold_;
     return telling_;
+  }
+
+  /// Whether nothing was sent while an interrupt waited.
+  void waited_in_vain(bool in_vain) {
+    prompt_ = !in_vain ? 0 : prompt_ < most_prompt ? 2 * prompt_ + 1 : most_prompt;
+    prompt_left_ = prompt_;
   }
 
   template <Transport T>
@@ -313,9 +332,12 @@ class NetCore {
   Calls calls_;
   NetCounters& counters_;
   std::uint64_t patience_;
-  std::uint64_t told_at_ = 0;  ///< when the driver was last interrupted for what was sent
-  std::uint32_t untold_ = 0;   ///< frames sent since then
-  bool telling_ = false;       ///< an interrupt waits
+  std::uint64_t told_at_ = 0;      ///< when the driver was last interrupted for what was sent
+  std::uint32_t untold_ = 0;       ///< buffers sent since then
+  std::uint32_t put_off_at_ = 0;   ///< how many there were when the interrupt began to wait
+  std::uint32_t prompt_ = 0;       ///< how many interrupts do not wait after one that waited in vain
+  std::uint32_t prompt_left_ = 0;  ///< of these
+  bool telling_ = false;           ///< an interrupt waits
   NetConfig config_;
   std::uint64_t agreed_ = 0;      ///< the features that the host's side is set to
   std::uint32_t most_given_ = 0;  ///< chains that the driver has given at a time

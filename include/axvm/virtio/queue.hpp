@@ -288,7 +288,7 @@ class Queue {
   RingFault fault_ = RingFault::None;
   std::uint16_t waiting_ = 0;         // entries that were seen and are not taken yet
   std::uint16_t told_index_ = 0;      // the used index up to which nothing is owed to the driver's wish for interrupts
-  std::uint16_t unpublished_ = 0;     // elements pushed since the last publish()
+  std::uint16_t unpublished_ = 0;     // elements pushed since the last publish() or show()
   HeadSet in_flight_{};               // heads taken and not yet shown as used
   HeadSet returned_{};                // of those, the ones pushed
   std::uint16_t returned_words_ = 0;  // which words of that set are not empty, one bit each
