@@ -55,9 +55,7 @@ class DeviceRegisters {
   bool shown(std::size_t index) {
     Queue& queue = queues_[index];
     counters_.requests.add(queue.unpublished());
-    const bool wanted = queue.show() && is_live(state_.status);
-    if (queue.fault() != RingFault::None) needs_reset(queue.fault());
-    return wanted;
+    return queue.show() && is_live(state_.status);
   }
 
   bool again() {

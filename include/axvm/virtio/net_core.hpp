@@ -79,6 +79,7 @@ class NetCore {
 
   /// For how many sent buffers an interrupt waits, as a part of what the queue has room for.
   static constexpr std::uint32_t told_together = 4;
+  /// How many interrupts at most do not wait, after one that waited in vain.
   static constexpr std::uint32_t most_prompt = 63;
   static constexpr unsigned tell_timer = 0;
 

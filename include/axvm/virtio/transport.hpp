@@ -29,7 +29,8 @@ concept Transport = requires(T& transport, T const& seen, std::size_t index) {
   { transport.queue(index) } -> std::same_as<Queue&>;
   // Shows the driver what was pushed, interrupts it if it wants that, and if the queue has a fault asks for a reset.
   transport.completed(index);
-  // The same without the interrupt. True when the driver wants one: completed() is to follow, soon, and asks it again.
+  // Shows the driver what was pushed, of a queue without a fault. True when it wants an interrupt: completed() is to
+  // follow, soon, and asks it again.
   { transport.shown(index) } -> std::same_as<bool>;
   // Calls notified() once more, soon, after others had their turn. False when nobody could: go on now.
   { transport.again() } -> std::same_as<bool>;
