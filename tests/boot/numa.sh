@@ -12,12 +12,13 @@ for node in 0 1; do
   echo "node $node cpus $(cat node$node/cpulist) distance $(cat node$node/distance)"
   echo "total $node $(awk '/MemTotal/ { print int($4 / 1024) }' node$node/meminfo)"
 done
-used() { awk '/MemUsed/ { print int($4 / 1024) }' /sys/devices/system/node/node$1/meminfo; }
-# 16 MiB of each processor's own, on the node where it runs.
+# On each processor a process with a buffer of 16 MiB: it is full once the process writes from it.
 for cpu in 0 1; do
-  before=$(used $cpu)
-  taskset $((1 << cpu)) dd if=/dev/zero of=/tmp/$cpu bs=1M count=16 2>/dev/null
-  echo "took $cpu $(($(used $cpu) - before))"
+  mkfifo /tmp/$cpu
+  taskset $((1 << cpu)) dd if=/dev/zero of=/tmp/$cpu bs=16M count=1 2>/dev/null &
+  eval "exec $((4 + cpu))</tmp/$cpu"
+  dd bs=1 count=1 of=/dev/null 2>/dev/null <&$((4 + cpu))
+  grep -E 'anon=4[0-9]{3} ' /proc/$!/numa_maps | sed "s/^/buffer $cpu /"
 done
 echo filled
 read -r word </dev/ttyS0
@@ -51,8 +52,8 @@ expect "$output" '^node 1 cpus 1 distance 20 10\b'
 for cpu in 0 1; do
   total=$(sed -n "s/^total $cpu \([0-9]*\).*/\1/p" <<<"$output")
   ((total > 150 && total <= 256)) || refuse "$output" '.'
-  took=$(sed -n "s/^took $cpu \([0-9]*\).*/\1/p" <<<"$output")
-  ((took >= 15)) || refuse "$output" '.'
+  expect "$output" "^buffer $cpu .* N$cpu=4[0-9]{3} "
+  refuse "$output" "^buffer $cpu .* N$((1 - cpu))="
   # The guest's memory of this node: bound, all its pages there, the 16 MiB among them, none on the other node.
   pages=$(sed -n "s/^numa_maps [0-9a-f]* bind:$cpu .* N$cpu=\([0-9]*\).*/\1/p" <<<"$output" | sort -n | tail -n 1)
   ((${pages:-0} >= 16 * 256 && ${pages:-0} <= 256 * 256)) || refuse "$output" '.'
