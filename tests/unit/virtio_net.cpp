@@ -177,6 +177,17 @@ TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it 
     rig.events.advance(patience);
     CHECK(interrupts == 2);
   }
+  SUBCASE("and a timer that comes after the interrupt says nothing of the driver") {
+    for (unsigned i = 0; i < 3; ++i) send();
+    CHECK(interrupts == 2);
+    wants_all_after(100);
+    send();
+    rig.events.advance(10'000);
+    wants_all_after(6);
+    send();
+    CHECK(interrupts == 2);
+    CHECK(rig.events.deadline(NetCore::tell_timer) != 0);
+  }
   SUBCASE("until there would be four") {
     send();
     rig.events.advance(5'999);

@@ -9,6 +9,7 @@
 #include <axvm/core/counter.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/host.hpp>
+#include <axvm/virtio/interrupt_delay.hpp>
 #include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>
@@ -24,10 +25,7 @@
 // are taken ahead of frames. How many, is in the state, for they are not yet anybody's when that is saved. A frame that
 // the host does not take is lost, as on any wire.
 //
-// What was sent is shown at once, but the interrupt for it waits until there are several frames, or would be by now: a
-// driver that goes on sending finds it then anyway, and one that is interrupted for each frame sends slower than the
-// host takes them, so that each is a round of its own. One that waits for the interrupt sends nothing meanwhile: then
-// the next ones do not wait, first one of them, then three, up to 63, until waiting is tried again.
+// What was sent is shown at once, but the interrupt for it may wait, see InterruptDelay.
 
 namespace axvm::inline v1::virtio {
 
@@ -77,10 +75,6 @@ class NetCore {
   /// How many bytes one round may move before others get their turn.
   static constexpr std::uint64_t round_budget = 4 * MiB;
 
-  /// For how many sent buffers an interrupt waits, as a part of what the queue has room for.
-  static constexpr std::uint32_t told_together = 4;
-  /// How many interrupts at most do not wait, after one that waited in vain.
-  static constexpr std::uint32_t most_prompt = 63;
   static constexpr unsigned tell_timer = 0;
 
   /// What is to be called back for the core; the device hands these on to attend() and tell() with its transport.
@@ -99,9 +93,9 @@ class NetCore {
       : port_(port),
         held_(held),
         events_(events),
-        calls_(calls),
+        attend_(calls.attend),
         counters_(counters),
-        patience_(setup.patience),
+        delay_(events, tell_timer, setup.patience, calls.tell),
         config_{.mac = setup.mac, .status = NetConfig::LINK_UP} {
     port_.set_offloads({});
   }
@@ -128,9 +122,7 @@ class NetCore {
     live_ = false;
     most_given_ = 0;
     watch(false);
-    if (telling_) events_.disarm(tell_timer);
-    telling_ = false;
-    waited_in_vain(false);
+    delay_.reset();
   }
 
   /// The host has frames, or the guest has room for some.
@@ -156,9 +148,7 @@ class NetCore {
   /// The driver is interrupted for what was sent, if it still wants to be.
   template <Transport T>
   void tell(T& transport) {
-    telling_ = false;
-    waited_in_vain(untold_ == put_off_at_);
-    if (transport.shown(transmitq)) interrupt(transport);
+    if (delay_.is_over() && transport.shown(transmitq)) interrupt(transport);
   }
 
   /// How many chains a restored queue has to go back: those that were taken ahead when its state was saved.
@@ -259,7 +249,7 @@ class NetCore {
   void watch(bool wanted) {
     if (wanted == watching_) return;
     watching_ = wanted;
-    (void)events_.watch(port_.descriptor(), wanted ? Interest::Readable : Interest::Nothing, calls_.attend);
+    (void)events_.watch(port_.descriptor(), wanted ? Interest::Readable : Interest::Nothing, attend_);
   }
 
   // ---- to the host
@@ -283,45 +273,17 @@ class NetCore {
         counters_.dropped.add();
       }
       queue.push(sent_.head(), 0);
-      untold_ += static_cast<std::uint32_t>(sent_.readable().size());
+      delay_.used(static_cast<std::uint32_t>(sent_.readable().size()));
       moved += size;
       if (moved > round_budget && transport.again()) break;
     }
     if (queue.fault() != RingFault::None) return transport.completed(transmitq);
-    const std::uint32_t together = queue.size() / told_together;
-    if (!transport.shown(transmitq)) return;
-    if (untold_ >= together) waited_in_vain(false);
-    else if (put_off(together)) return;
-    interrupt(transport);
-  }
-
-  /// Has tell() called when so many buffers would have been sent as an interrupt waits for, if they go on coming as
-  /// they came since the last one. False when nothing is to be gained by that.
-  [[nodiscard]] bool put_off(std::uint32_t together) {
-    if (telling_) return true;
-    const std::uint64_t elapsed = events_.now() - told_at_;
-    if (elapsed >= patience_ || untold_ == 0) return false;
-    if (prompt_left_ != 0) return --prompt_left_, false;
-    // So soon after the last one there is no telling how they come.
-    std::uint64_t wait = elapsed * together / untold_;
-    if (wait < patience_ / 16) wait = patience_ / 16;
-    if (wait > patience_) wait = patience_;
-    telling_ = events_.arm(tell_timer, told_at_ + wait, calls_.tell);
-    put_off_at_ = untold_;
-    return telling_;
-  }
-
-  /// Whether nothing was sent while an interrupt waited.
-  void waited_in_vain(bool in_vain) {
-    prompt_ = !in_vain ? 0 : prompt_ < most_prompt ? 2 * prompt_ + 1 : most_prompt;
-    prompt_left_ = prompt_;
+    if (transport.shown(transmitq) && !delay_.waits(queue.size())) interrupt(transport);
   }
 
   template <Transport T>
   void interrupt(T& transport) {
-    told_at_ = events_.now();
-    untold_ = 0;
-    telling_ = false;
+    delay_.interrupted();
     transport.completed(transmitq);
   }
 
@@ -330,15 +292,9 @@ class NetCore {
   FramePort& port_;
   std::uint16_t& held_;
   Events events_;
-  Calls calls_;
+  Callback attend_;
   NetCounters& counters_;
-  std::uint64_t patience_;
-  std::uint64_t told_at_ = 0;      ///< when the driver was last interrupted for what was sent
-  std::uint32_t untold_ = 0;       ///< buffers sent since then
-  std::uint32_t put_off_at_ = 0;   ///< how many there were when the interrupt began to wait
-  std::uint32_t prompt_ = 0;       ///< how many interrupts do not wait after one that waited in vain
-  std::uint32_t prompt_left_ = 0;  ///< of these
-  bool telling_ = false;           ///< an interrupt waits
+  InterruptDelay delay_;
   NetConfig config_;
   std::uint64_t agreed_ = 0;      ///< the features that the host's side is set to
   std::uint32_t most_given_ = 0;  ///< chains that the driver has given at a time

@@ -17,6 +17,7 @@
 #include <axvm/virtio/console_core.hpp>
 #include <axvm/virtio/device_registers.hpp>
 #include <axvm/virtio/device_status.hpp>
+#include <axvm/virtio/interrupt_delay.hpp>
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
 #include <axvm/virtio/mmio_page.hpp>
