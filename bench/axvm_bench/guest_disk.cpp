@@ -1,7 +1,6 @@
 // The guest's process 1 in bench/virtio: reads of a disk past the guest's page cache, first so many of 4 KiB at random
 // places with so many of them under way at a time, then from the beginning to the end in large pieces. Statically
-// linked; beside it the initrd has /modules/order, whose lines are the name of a file in /modules and what it is to be
-// loaded with.
+// linked.
 //
 // Before each part it says so and waits for a byte on the console, afterwards it writes what it took: so whoever
 // measures has exact bounds. From the kernel's command line:
@@ -13,7 +12,6 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,29 +26,13 @@
 
 #include "clock.hpp"
 #include "guest_console.hpp"
+#include "guest_modules.hpp"
 
 namespace {
 
 constexpr std::uint64_t block = 4096;
 constexpr std::uint64_t large = 256 * 1024;
 constexpr unsigned most = 64;
-
-[[noreturn]] void fail(std::string const& what) {
-  std::perror(what.c_str());
-  reboot(RB_POWER_OFF);
-  std::abort();
-}
-
-void load_modules() {
-  std::ifstream order("/modules/order");
-  for (std::string line; std::getline(order, line);) {
-    const std::string name = line.substr(0, line.find(' '));
-    const std::string parameters = line.size() > name.size() ? line.substr(name.size() + 1) : "";
-    const int file = open(("/modules/" + name).c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0 || syscall(SYS_finit_module, file, parameters.c_str(), 0) != 0) fail("load " + name);
-    close(file);
-  }
-}
 
 void set_scheduler(std::string const& disk, std::string const& scheduler) {
   std::ofstream file("/sys/block/" + disk + "/queue/scheduler");

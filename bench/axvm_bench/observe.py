@@ -7,8 +7,8 @@ A job has "name", "runs", "timeout" (seconds, of one start), "seconds" (of all; 
 "watch" and "command":
   "watch": "phases"   the guest is bench/axvm_bench/guest_work.cpp; KVM's counters are read around its work, and around
                       "idle" seconds after it
-  "watch": "disk"     the guest is bench/axvm_bench/guest_disk.cpp; KVM's counters and the process's time are read around
-                      each of its parts
+  "watch": "parts"    the guest is bench/axvm_bench/guest_disk.cpp or guest_net.cpp; KVM's counters and the process's time
+                      are read around each of its parts
   "watch": "program"  it prints lines of a name and a number
   "watch": "marks"    the guest is bench/axvm_bench/exit_guest.S; nanoseconds of the monitor's processor time
                       between the bytes that it writes
@@ -17,11 +17,14 @@ A job has "name", "runs", "timeout" (seconds, of one start), "seconds" (of all; 
 A job with "image" has a disk image: "bytes" of it, of which each 4 KiB begin with their number, on a file system of its
 own in the lab, whose kernel has the "modules" for that, and beside the results on this machine. In commands @IMAGE@
 stands for its path.
+A job with "network" has a TAP interface of that "name" and "address" in a network namespace of its own, on a kernel that
+has the "modules" for that, and the program "peer" (bench/axvm_bench/net_peer.cpp) at its other end.
 A start with "fresh" finds nothing kept by an earlier one, one with "until" goes on to the line that begins with it, one with "processors" is left out where there are fewer.
 Results are {"runs": {key: [what was seen, ...]}, "host": facts of the machine}.
 """
 
 import ctypes
+import fcntl
 import glob
 import json
 import os
@@ -29,6 +32,8 @@ import re
 import select
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -408,8 +413,43 @@ def make_image(folder, job):
     return "/disk/image" if in_lab else f"{place}/image"
 
 
-def watch_disk(one, deadline):
-    """What each part took: nanoseconds by the guest's clock, the process's time, and what KVM counted."""
+# ---- networks ------------------------------------------------------------------------------------------------------
+
+
+CLONE_NEWNET = 0x40000000
+TUNSETIFF, TUNSETPERSIST, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 0x400454CB, 2, 0x1000, 0x4000
+SIOCSIFADDR, SIOCSIFNETMASK, SIOCSIFFLAGS, IFF_UP_RUNNING = 0x8916, 0x891C, 0x8914, 0x41
+
+
+def make_network(network):
+    """Makes the interface in a namespace that this process and all it starts are in, and that ends with them. Returns
+    what is to be kept for as long as the peer is to be there."""
+    if os.environ.get("AXVM_LAB") == "1":
+        for module in network["modules"]:
+            subprocess.run(["insmod", module], check=False, stderr=subprocess.DEVNULL)  # it may be there already
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWNET) != 0:
+        sys.exit(f"observe: a network namespace: {os.strerror(ctypes.get_errno())}; this needs root; --lab has it")
+    name = network["name"].encode()
+    with open("/dev/net/tun", "r+b", buffering=0) as tun:
+        fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+        fcntl.ioctl(tun, TUNSETPERSIST, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        for what, address in ((SIOCSIFADDR, network["address"]), (SIOCSIFNETMASK, "255.255.255.0")):
+            fcntl.ioctl(control, what, struct.pack("16sHH4s16x", name, socket.AF_INET, 0, socket.inet_aton(address)))
+        fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sH22x", name, IFF_UP_RUNNING))
+    peer = subprocess.Popen([network["peer"]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    if peer.stdout.readline() != b"ready\n":
+        sys.exit("observe: the peer did not start")
+    return peer
+
+
+# ---- parts of a guest's work ---------------------------------------------------------------------------------------
+
+
+def watch_parts(one, deadline):
+    """What each part took: nanoseconds by the guest's clock and, where it counts them, its interrupts; the process's time,
+    and what KVM counted."""
     monitor = start(one["command"], deadline)
     parts, over = {}, False
     try:
@@ -421,7 +461,8 @@ def watch_disk(one, deadline):
                     monitor.wait_for_output()
                 seen = {"counted": counted_since(before, monitor.pid), "cpu": processor_time_since(time_before, monitor.pid)}
                 if (did := monitor.line_after("axvm: did ")) is not None:
-                    parts[line.removeprefix("axvm: ready ")] = seen | {"ns": int(did)}
+                    figures = dict(zip(("ns", "interrupts"), map(int, did.split())))
+                    parts[line.removeprefix("axvm: ready ")] = seen | figures
             over = line == "axvm: end"
     finally:
         said = monitor.end()
@@ -477,7 +518,7 @@ def watched(one, job, trace):
         deadline = time.monotonic() + job["timeout"]
         try:
             watch = {"start": lambda: watch_start(one, deadline, trace), "marks": lambda: watch_marks(one, deadline),
-                     "memory": lambda: watch_memory(one, deadline), "disk": lambda: watch_disk(one, deadline),
+                     "memory": lambda: watch_memory(one, deadline), "parts": lambda: watch_parts(one, deadline),
                      "program": lambda: watch_program(one, deadline)}  # fmt: skip
             seen = watch.get(one["watch"], lambda: watch_phases(one, deadline))()
         except Late:
@@ -503,6 +544,7 @@ def main():
         image = make_image(folder, job)
         for one in job["starts"]:
             one["command"] = [word.replace("@IMAGE@", image) for word in one["command"]]
+    peer = make_network(job["network"]) if "network" in job else None
     trace = Trace() if any(one["watch"] == "start" for one in job["starts"]) else None
     results = {"host": facts(), "runs": {one["key"]: [] for one in job["starts"]}}
     # The first run of each program reads it from the disk: that is not what is measured.
@@ -518,6 +560,8 @@ def main():
             if time.monotonic() - begin > job["seconds"]:
                 print(f"bench/{job['name']}: the time is over", file=sys.stderr, flush=True)
                 return
+    if peer is not None:
+        peer.communicate()
 
 
 if __name__ == "__main__":

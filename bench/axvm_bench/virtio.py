@@ -96,7 +96,7 @@ def job_of(lab, starts, floor, requests):
     modules = lab.modules("generic", "brd", "ext4")
     job = {"name": "virtio", "timeout": 240, "image": {"bytes": 64 << 20, "modules": modules}, "starts": []}
     job["starts"].append({"key": FLOOR, "watch": "program", "command": [str(floor), "@IMAGE@", str(requests)]})
-    return job | {"starts": job["starts"] + [{"key": who, "watch": "disk", "command": command} for who, command in starts.items()]}
+    return job | {"starts": job["starts"] + [{"key": who, "watch": "parts", "command": command} for who, command in starts.items()]}
 
 
 class Seen:

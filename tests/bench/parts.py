@@ -10,7 +10,7 @@ import unittest
 sys.dont_write_bytecode = True
 ROOT, XV2_VMM = pathlib.Path(sys.argv[1]), sys.argv[2]
 sys.path.insert(0, str(ROOT / "bench"))
-from axvm_bench import check, exit, guests, monitors, observe, report, scale, startup, svg, table, virtio  # noqa: E402
+from axvm_bench import check, exit, guests, monitors, network, observe, report, scale, startup, svg, table, virtio  # noqa: E402
 
 
 class Tables(unittest.TestCase):
@@ -140,6 +140,27 @@ class Requests(unittest.TestCase):
         seen = {"xv2_vmm": self.seen((1, 20, 500)), **{who: self.seen((time, 20, 500)) for who, time in zip(ways, (900, 600, 700, 800))}}
         self.assertEqual(virtio.best_peer(seen, self.PART, lambda who: True), 6)
         self.assertEqual(virtio.ratios(seen, self.PART, 7), ["1.00", "0.86"])
+
+
+class Network(unittest.TestCase):
+    PARTS = {"out": ("out:1:2", 2 << 20)}
+
+    @staticmethod
+    def run_of(nanoseconds, interrupts, exits=None):
+        return {"parts": {"out:1:2": {"ns": nanoseconds, "interrupts": interrupts, "counted": {} if exits is None else {"exits": exits}}}}
+
+    def test_figures_are_medians_of_the_runs_that_came_so_far(self):
+        runs = [self.run_of(1 << 20, 5, 30), self.run_of(1 << 21, 7, 10), self.run_of(1 << 22, 6, 20), {"error": "it hung", "parts": {}}]
+        one = network.Seen(runs, self.PARTS)
+        self.assertEqual(one.rate("out"), 1e9)
+        self.assertEqual((one.interrupts("out"), one.exits("out")), (6, 20))
+        self.assertEqual(one.errors, ["it hung"])
+
+    def test_a_run_without_the_right_to_count_has_times(self):
+        one = network.Seen([self.run_of(1 << 20, 5)], self.PARTS)
+        self.assertEqual(one.rate("out"), 2e9)
+        self.assertIsNone(one.exits("out"))
+        self.assertIsNone(network.Seen([{"error": "it hung"}], self.PARTS).rate("out"))
 
 
 class Guests(unittest.TestCase):
