@@ -7,6 +7,7 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -56,6 +57,29 @@ def medians_of(seen):
         return "One run of each."
     most = numbers[-1] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
     return f"Medians of {most} runs that took turns."
+
+
+def run_to_its_end(command, patience=10):
+    """Its exit status. What ends this process meanwhile ends it first: it is told, and told again after `patience` seconds,
+    upon which with-kvm takes no more time."""
+
+    def leave(number, _):
+        raise SystemExit(128 + number)
+
+    handler = signal.signal(signal.SIGTERM, leave)
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        return child.wait()
+    except BaseException:
+        child.terminate()
+        try:
+            child.wait(patience)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+            child.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 class Lab:
@@ -155,9 +179,9 @@ class Lab:
             command += ["--memory", self.memory, "--cpus", str(self.processors), "--timeout", str(seconds or longest)]
             command += [*(["--icount"] if self.icount else []), *(["--short-slices"] if self.short_slices else [])]
             command += ["--", os.path.realpath(sys.executable), "-I", str(HERE / "observe.py"), folder]
-            done = subprocess.run(command, stdin=subprocess.DEVNULL)
-            if done.returncode == 124 and seconds:
+            status = run_to_its_end(command)
+            if status == 124 and seconds:
                 return None
-            if done.returncode != 0:
-                sys.exit(f"bench/{self.name}: the run failed with status {done.returncode}")
+            if status != 0:
+                sys.exit(f"bench/{self.name}: the run failed with status {status}")
             return json.loads((pathlib.Path(folder) / "results.json").read_text())

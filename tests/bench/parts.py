@@ -163,6 +163,41 @@ class Network(unittest.TestCase):
         self.assertIsNone(network.Seen([{"error": "it hung"}], self.PARTS).rate("out"))
 
 
+class Ends(unittest.TestCase):
+    """A bench that is told to end does not leave a lab behind."""
+
+    BENCH = "import sys; from axvm_bench.lab import run_to_its_end; run_to_its_end([sys.executable, '-c', sys.argv[1]], patience=0.1)"
+    CHILD = """
+import signal, sys
+told = 0
+def tell(*_):
+    global told
+    told += 1
+    print("told", flush=True)
+    if told == {times}:
+        sys.exit()
+signal.signal(signal.SIGTERM, tell)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+    def said_and_status(self, times):
+        """Of a bench that is told to end, whose child ends when it was told so many times."""
+        command = [sys.executable, "-B", "-c", self.BENCH, self.CHILD.format(times=times)]
+        with subprocess.Popen(command, cwd=ROOT / "bench", stdout=subprocess.PIPE, text=True) as bench:
+            said = [bench.stdout.readline()]
+            bench.terminate()
+            said += bench.stdout.readlines()  # until nobody is left who could write
+        return said, bench.returncode
+
+    def test_the_lab_is_told(self):
+        self.assertEqual(self.said_and_status(1), (["ready\n", "told\n"], 128 + 15))
+
+    def test_and_told_again(self):
+        self.assertEqual(self.said_and_status(2), (["ready\n", "told\n", "told\n"], 128 + 15))
+
+
 class Guests(unittest.TestCase):
     def test_the_archive_holds_modules_in_their_order(self):
         with tempfile.TemporaryDirectory() as name:
