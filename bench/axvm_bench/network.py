@@ -48,7 +48,7 @@ def starts_of(lab, parts, processors, only=None):
     initrd = guests.initrd(lab.program("guest_net.cpp"), RESULTS / "network.cpio", modules)
     # The first part warms everything up.
     names = ["echo:1:50", *(part for part, _ in parts.values())]
-    what = {"memory": "256M", "vcpus": processors, "append": f"quiet cryptomgr.notests AXVM_PARTS={','.join(names)}"}
+    what = {"memory": "256M", "vcpus": processors, "append": f"quiet cryptomgr.notests mitigations=off AXVM_PARTS={','.join(names)}"}
     starts = {who: monitors.xv2_vmm(xv2, kernel, initrd, **what, more=["--net", f"tap={TAP},mac={MAC}", *more])
               for who, more in {OURS: [], AT_ONCE: ["--net0.tx-usecs", "0"]}.items()}  # fmt: skip
     for who, vhost in {PEER: "off", VHOST: "on"}.items():
