@@ -46,6 +46,7 @@ struct Wire {
   std::vector<std::string> sent;
   std::vector<FrameOffloads> offloads;
   std::function<void()> while_reading;  ///< what happens while a frame is read
+  std::function<void()> while_writing;  ///< what happens before a frame is sent
   bool refuses = false;
   unsigned closed = 0;
 
@@ -69,6 +70,7 @@ struct Wire {
             },
         .write =
             [](void* self, std::span<const axvm::Segment> frame) {
+              if (auto& happens = static_cast<Wire*>(self)->while_writing) happens();
               std::string all;
               for (axvm::Segment const& segment : frame)
                 all.append(reinterpret_cast<char const*>(segment.data), segment.size);
@@ -229,6 +231,25 @@ TEST_CASE("virtio-net: what was sent is shown at once, and the interrupt for it 
     rig.events.advance(patience);
     CHECK(interrupts == 1);
   }
+}
+
+TEST_CASE("virtio-net: a long round shows what was sent, and interrupts for it, before its end") {
+  Rig rig(plain, feature::EVENT_IDX);
+  Ring& ring = rig.transport.ring(tx);
+  std::vector<unsigned> shown, interrupts;
+  rig.wire.while_writing = [&] {
+    shown.push_back(ring.used_index());
+    interrupts.push_back(rig.transport.interrupts[tx]);
+  };
+  for (std::uint16_t head = 0; head < 12; ++head) {
+    ring.describe(head, {{sent_at, 72, false}});
+    ring.offer(head);
+  }
+  rig.core.notified(rig.transport, tx);
+  CHECK(shown == std::vector<unsigned>{0, 0, 0, 0, 0, 0, 0, 0, 8, 8, 8, 8});
+  CHECK(interrupts == std::vector<unsigned>{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1});
+  CHECK(ring.used_index() == 12);
+  CHECK(rig.transport.interrupts[tx] == 1);
 }
 
 TEST_CASE("virtio-net: interrupts do not wait for a driver that waits for them") {

@@ -25,7 +25,7 @@
 // are taken ahead of frames. How many, is in the state, for they are not yet anybody's when that is saved. A frame that
 // the host does not take is lost, as on any wire.
 //
-// What was sent is shown at once, but the interrupt for it may wait, see InterruptDelay.
+// What was sent is shown while a round goes on, but the interrupt for it may wait, see InterruptDelay.
 
 namespace axvm::inline v1::virtio {
 
@@ -75,6 +75,9 @@ class NetCore {
   /// How many bytes one round may move before others get their turn.
   static constexpr std::uint64_t round_budget = 4 * MiB;
 
+  /// After how many sent frames they are shown, in a round that goes on: a driver whose queue is full need not wait for
+  /// its end.
+  static constexpr std::uint16_t shown_together = 8;
   static constexpr unsigned tell_timer = 0;
 
   /// What is to be called back for the core; the device hands these on to attend() and tell() with its transport.
@@ -275,9 +278,14 @@ class NetCore {
       queue.push(sent_.head(), 0);
       delay_.used(static_cast<std::uint32_t>(sent_.readable().size()));
       moved += size;
+      if (queue.unpublished() >= shown_together) show_sent(transport, queue);
       if (moved > round_budget && transport.again()) break;
     }
-    if (queue.fault() != RingFault::None) return transport.completed(transmitq);
+    queue.fault() != RingFault::None ? transport.completed(transmitq) : show_sent(transport, queue);
+  }
+
+  template <Transport T>
+  void show_sent(T& transport, Queue const& queue) {
     if (transport.shown(transmitq) && !delay_.waits(queue.size())) interrupt(transport);
   }
 
