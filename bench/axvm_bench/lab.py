@@ -71,6 +71,7 @@ def run_to_its_end(command, patience=10):
     try:
         return child.wait()
     except BaseException:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         child.terminate()
         try:
             child.wait(patience)

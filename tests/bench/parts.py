@@ -188,6 +188,8 @@ while True:
         with subprocess.Popen(command, cwd=ROOT / "bench", stdout=subprocess.PIPE, text=True) as bench:
             said = [bench.stdout.readline()]
             bench.terminate()
+            said.append(bench.stdout.readline())
+            bench.terminate()  # timeout(1) tells its child twice
             said += bench.stdout.readlines()  # until nobody is left who could write
         return said, bench.returncode
 
