@@ -69,9 +69,9 @@ def run_to_its_end(command, patience=10):
     handler = signal.signal(signal.SIGTERM, leave)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
-        return child.wait()
+        status = child.wait()
     except BaseException:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice
         child.terminate()
         try:
             child.wait(patience)
@@ -79,8 +79,8 @@ def run_to_its_end(command, patience=10):
             child.terminate()
             child.wait()
         raise
-    finally:
-        signal.signal(signal.SIGTERM, handler)
+    signal.signal(signal.SIGTERM, handler)
+    return status
 
 
 class Lab:
