@@ -25,10 +25,11 @@ class FakeTransport {
   };
   static constexpr std::uint64_t rings = 0x8000, ring_step = 0x8000;
 
-  /// Queues of 16 entries, each with its ring in memory; of `agreed` only the cores hear.
-  FakeTransport(Ram& ram, std::size_t queues, std::uint64_t agreed = ~0ull, std::uint64_t of_queues = 0)
+  /// Queues of `size` entries, each with its ring in memory; of `agreed` only the cores hear.
+  FakeTransport(Ram& ram, std::size_t queues, std::uint64_t agreed = ~0ull, std::uint64_t of_queues = 0,
+                std::uint16_t size = 16)
       : features_(agreed) {
-    for (std::size_t i = 0; i < queues; ++i) lines.emplace_back(ram, 16, rings + i * ring_step, of_queues);
+    for (std::size_t i = 0; i < queues; ++i) lines.emplace_back(ram, size, rings + i * ring_step, of_queues);
     completions.resize(queues);
     interrupts.resize(queues);
   }

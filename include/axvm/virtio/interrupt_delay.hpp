@@ -29,12 +29,17 @@ class InterruptDelay {
   /// So many buffers were used since this was last told.
   void used(std::uint32_t buffers) { untold_ += buffers; }
 
-  /// The driver wants an interrupt now: whether it is to wait, which is until `over` is called or this says no. A queue
-  /// has `queue_size` entries. False also where nobody could call back.
-  [[nodiscard]] bool waits(std::uint32_t queue_size) {
-    if (untold_ < queue_size / together) return waiting_ || put_off(queue_size / together);
+  /// Whether so many were used that an interrupt need not wait. A queue has `queue_size` entries.
+  [[nodiscard]] bool enough(std::uint32_t queue_size) {
+    if (untold_ < queue_size / together) return false;
     waited_in_vain(false);
-    return false;
+    return true;
+  }
+
+  /// A round is over and the driver wants an interrupt: whether it is to wait, which is until `over` is called or a
+  /// later round has enough(). False also where nobody could call back.
+  [[nodiscard]] bool waits(std::uint32_t queue_size) {
+    return !enough(queue_size) && (waiting_ || put_off(queue_size / together));
   }
 
   /// `over` was called: whether there is an interrupt that has waited.

@@ -278,14 +278,11 @@ class NetCore {
       queue.push(sent_.head(), 0);
       delay_.used(static_cast<std::uint32_t>(sent_.readable().size()));
       moved += size;
-      if (queue.unpublished() >= shown_together) show_sent(transport, queue);
+      if (queue.unpublished() >= shown_together && transport.shown(transmitq) && delay_.enough(queue.size()))
+        interrupt(transport);
       if (moved > round_budget && transport.again()) break;
     }
-    queue.fault() != RingFault::None ? transport.completed(transmitq) : show_sent(transport, queue);
-  }
-
-  template <Transport T>
-  void show_sent(T& transport, Queue const& queue) {
+    if (queue.fault() != RingFault::None) return transport.completed(transmitq);
     if (transport.shown(transmitq) && !delay_.waits(queue.size())) interrupt(transport);
   }
 
