@@ -19,6 +19,7 @@
   std::abort();
 }
 
+/// Loads them all, in their order; ends the guest where one cannot be.
 inline void load_modules() {
   std::ifstream order("/modules/order");
   for (std::string line; std::getline(order, line);) {

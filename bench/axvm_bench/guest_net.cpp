@@ -15,13 +15,18 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
-#include <charconv>
+#include <cerrno>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <map>
 #include <sstream>
-#include <string_view>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -95,8 +100,10 @@ void send_all(int socket, char const* bytes, std::size_t size) {
 void datagrams(unsigned sender, std::uint64_t count) {
   const Socket socket(SOCK_DGRAM, static_cast<std::uint16_t>(net::datagrams + sender));
   const std::array<char, message> content{};
-  for (std::uint64_t i = 0; i < count;)
+  for (std::uint64_t i = 0; i < count;) {
     if (send(socket, content.data(), content.size(), 0) == static_cast<ssize_t>(content.size())) ++i;
+    else if (errno != ENOBUFS) fail("send");
+  }
   int waiting = 1;
   while (ioctl(socket, SIOCOUTQ, &waiting) == 0 && waiting > 0) usleep(100);
 }
@@ -143,19 +150,20 @@ void together(void (*work)(unsigned, std::uint64_t), unsigned threads, std::uint
     });
 }
 
+const std::map<std::string, void (*)(unsigned, std::uint64_t)> kinds{
+    {"datagrams", datagrams}, {"out", out}, {"in", in}, {"echo", echo}};
+
 void measure(std::string const& part) {
   char kind[16] = "";
   unsigned threads = 0;
   unsigned long long count = 0;
   if (std::sscanf(part.c_str(), "%15[a-z]:%u:%llu", kind, &threads, &count) != 3 || threads < 1 ||
-      threads > net::most_senders)
+      threads > net::most_senders || !kinds.contains(kind))
     fail("AXVM_PARTS");
-  const std::string_view name = kind;
-  auto* const work = name == "datagrams" ? datagrams : name == "out" ? out : name == "in" ? in : echo;
   std::printf("axvm: ready %s\n", part.c_str());
   wait_for_a_byte();
   const std::uint64_t interrupts_before = interrupts(), begin = now();
-  together(work, threads, count);
+  together(kinds.at(kind), threads, count);
   const std::uint64_t end = now();
   std::printf("axvm: did %llu %llu\n", static_cast<unsigned long long>(end - begin),
               static_cast<unsigned long long>(interrupts() - interrupts_before));

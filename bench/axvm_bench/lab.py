@@ -52,7 +52,7 @@ def files_of(commands):
 
 def medians_of(seen):
     """A sentence that says what the figures are, by how many runs there were: less of some where time was short."""
-    numbers = sorted({len(one.runs) for one in seen.values()})
+    numbers = sorted({sum("error" not in run for run in one.runs) for one in seen.values()} - {0}) or [0]
     if numbers == [1]:
         return "One run of each."
     most = numbers[-1] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
@@ -64,14 +64,16 @@ def run_to_its_end(command, patience=10):
     upon which with-kvm takes no more time."""
 
     def leave(number, _):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice
         raise SystemExit(128 + number)
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until there is a child to tell
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}))
     handler = signal.signal(signal.SIGTERM, leave)
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         status = child.wait()
     except BaseException:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it may come twice
         child.terminate()
         try:
             child.wait(patience)
@@ -187,7 +189,7 @@ class Lab:
             results = json.loads(seen.read_text()) if seen.exists() else None
             if status != 0:
                 print(f"bench/{self.name}: the run failed with status {status}", file=sys.stderr, flush=True)
-                # The lab's machine may fall over; what there is of every start by then is as good as ever.
-                if results is None or not all(results["runs"].values()):
+                # The lab's machine may fall over or stand still; what there is of every start by then is as good as ever.
+                if status not in (124, 125) or results is None or not all(results["runs"].values()):
                     sys.exit(1)
             return results

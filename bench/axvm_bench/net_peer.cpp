@@ -33,7 +33,7 @@ void swallow(int connection) {
   std::vector<char> room(piece);
   while (recv(connection, room.data(), room.size(), MSG_TRUNC) > 0) {
   }
-  (void)!write(connection, "", 1);
+  (void)send(connection, "", 1, MSG_NOSIGNAL);
 }
 
 void give(int connection) {

@@ -5,6 +5,7 @@ peer in the same machine as the monitor; interleaved, in one run, medians of sev
 
 import argparse
 import os
+import sys
 
 from axvm_bench import guests, monitors
 from axvm_bench.lab import Lab, add_flags, medians_of
@@ -58,7 +59,8 @@ def starts_of(lab, parts, processors, only=None):
 
 
 def job_of(lab, starts, patience):
-    network = {"name": TAP, "address": ADDRESS, "modules": lab.modules("generic", "tun", "vhost_net"), "peer": str(lab.program("net_peer.cpp"))}
+    network = {"name": TAP, "address": ADDRESS, "peer": str(lab.program("net_peer.cpp")),
+               "modules": lab.modules("generic", "tun", "vhost_net"), "devices": ["/dev/net/tun", *(["/dev/vhost-net"] if VHOST in starts else [])]}  # fmt: skip
     return {"name": "network", "timeout": patience, "network": network,
             "starts": [{"key": who, "watch": "parts", "command": command} for who, command in starts.items()]}  # fmt: skip
 
@@ -101,6 +103,8 @@ def main(argv=None):
     parts = parts_of(arguments)
     lab = Lab("network", arguments, processors=arguments.processors)
     starts = starts_of(lab, parts, arguments.processors, arguments.only)
+    if not starts:
+        sys.exit(f"bench/network: no monitor has {' or '.join(arguments.only)} in its name; there are {', '.join((OURS, AT_ONCE, PEER, VHOST))}")
     results = lab.run(job_of(lab, starts, arguments.patience))
     seen = {who: Seen(results["runs"][who], parts) for who in starts}
     report, host = Report("network", "Networks"), results["host"]
@@ -114,6 +118,6 @@ def main(argv=None):
     rates_table(report, seen, f"{arguments.mib} MiB over TCP from the guest and to it", ["out", "in"], "MB/s", 1e6, 1)
     if late := [f"{who}: {len(one.errors)} of {len(one.runs)}, {one.errors[-1]}" for who, one in seen.items() if one.errors]:
         report.text("Not all runs came to their end:\n\n" + "\n".join(f"- {line}" for line in late))
-    if not arguments.quick:
+    if not arguments.quick and not arguments.only:
         report.save(results)
     return 1 if any(seen[who].rate("in") is None for who in (OURS, AT_ONCE) if who in seen) else 0

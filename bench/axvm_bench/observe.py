@@ -18,7 +18,7 @@ A job with "image" has a disk image: "bytes" of it, of which each 4 KiB begin wi
 own in the lab, whose kernel has the "modules" for that, and beside the results on this machine. In commands @IMAGE@
 stands for its path.
 A job with "network" has a TAP interface of that "name" and "address" in a network namespace of its own, on a kernel that
-has the "modules" for that, and the program "peer" (bench/axvm_bench/net_peer.cpp) at its other end.
+has the "modules" for that and then must have the "devices", and the program "peer" (bench/axvm_bench/net_peer.cpp) at its other end.
 A start with "fresh" finds nothing kept by an earlier one, one with "until" goes on to the line that begins with it, one with "processors" is left out where there are fewer.
 Results are {"runs": {key: [what was seen, ...]}, "host": facts of the machine}.
 """
@@ -427,6 +427,9 @@ def make_network(network):
     if os.environ.get("AXVM_LAB") == "1":
         for module in network["modules"]:
             subprocess.run(["insmod", module], check=False, stderr=subprocess.DEVNULL)  # it may be there already
+    for device in network["devices"]:
+        if not os.path.exists(device):
+            sys.exit(f"observe: this machine has no {device}")
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWNET) != 0:
         sys.exit(f"observe: a network namespace: {os.strerror(ctypes.get_errno())}; this needs root; --lab has it")
@@ -531,6 +534,7 @@ def watched(one, job, trace):
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # not without the monitor that is watched
     begin = time.monotonic()
     folder = sys.argv[1]
     with open(f"{folder}/job.json", encoding="utf-8") as file:

@@ -166,7 +166,7 @@ class Network(unittest.TestCase):
 class Ends(unittest.TestCase):
     """A bench that is told to end does not leave a lab behind."""
 
-    BENCH = "import sys; from axvm_bench.lab import run_to_its_end; run_to_its_end([sys.executable, '-c', sys.argv[1]], patience=0.1)"
+    BENCH = "import sys; from axvm_bench.lab import run_to_its_end; run_to_its_end([sys.executable, '-c', sys.argv[1]], patience=float(sys.argv[2]))"
     CHILD = """
 import signal, sys
 told = 0
@@ -182,9 +182,9 @@ while True:
     signal.pause()
 """
 
-    def said_and_status(self, times):
+    def said_and_status(self, times, patience):
         """Of a bench that is told to end, whose child ends when it was told so many times."""
-        command = [sys.executable, "-B", "-c", self.BENCH, self.CHILD.format(times=times)]
+        command = [sys.executable, "-B", "-c", self.BENCH, self.CHILD.format(times=times), str(patience)]
         with subprocess.Popen(command, cwd=ROOT / "bench", stdout=subprocess.PIPE, text=True) as bench:
             said = [bench.stdout.readline()]
             bench.terminate()
@@ -194,10 +194,10 @@ while True:
         return said, bench.returncode
 
     def test_the_lab_is_told(self):
-        self.assertEqual(self.said_and_status(1), (["ready\n", "told\n"], 128 + 15))
+        self.assertEqual(self.said_and_status(1, 40), (["ready\n", "told\n"], 128 + 15))
 
     def test_and_told_again(self):
-        self.assertEqual(self.said_and_status(2), (["ready\n", "told\n", "told\n"], 128 + 15))
+        self.assertEqual(self.said_and_status(2, 0.1), (["ready\n", "told\n", "told\n"], 128 + 15))
 
 
 class Guests(unittest.TestCase):
