@@ -9,7 +9,7 @@
 #include <axvm/core/counter.hpp>
 #include <axvm/device/events.hpp>
 #include <axvm/device/host.hpp>
-#include <axvm/virtio/interrupt_delay.hpp>
+#include <axvm/virtio/net_interrupt_delay.hpp>
 #include <axvm/virtio/round.hpp>
 #include <axvm/virtio/segments.hpp>
 #include <axvm/virtio/transport.hpp>

@@ -17,13 +17,13 @@
 #include <axvm/virtio/console_core.hpp>
 #include <axvm/virtio/device_registers.hpp>
 #include <axvm/virtio/device_status.hpp>
-#include <axvm/virtio/interrupt_delay.hpp>
 #include <axvm/virtio/mmio.hpp>
 #include <axvm/virtio/mmio_acpi.hpp>
 #include <axvm/virtio/mmio_page.hpp>
 #include <axvm/virtio/mmio_registers.hpp>
 #include <axvm/virtio/net.hpp>
 #include <axvm/virtio/net_core.hpp>
+#include <axvm/virtio/net_interrupt_delay.hpp>
 #include <axvm/virtio/pci.hpp>
 #include <axvm/virtio/pci_registers.hpp>
 #include <axvm/virtio/pci_state.hpp>
