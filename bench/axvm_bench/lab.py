@@ -59,6 +59,11 @@ def medians_of(seen):
     return f"Medians of {most} runs that took turns."
 
 
+def this_machine(host):
+    """A sentence that says where it was measured, by observe.py's facts, where that was not the lab."""
+    return f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}."
+
+
 def run_to_its_end(command, patience=10):
     """Its exit status. What ends this process meanwhile ends it first: it is told, and told again after `patience` seconds,
     upon which with-kvm takes no more time."""

@@ -8,7 +8,7 @@ import os
 import sys
 
 from axvm_bench import guests, monitors
-from axvm_bench.lab import Lab, add_flags, medians_of
+from axvm_bench.lab import Lab, add_flags, medians_of, this_machine
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
@@ -109,7 +109,7 @@ def main(argv=None):
     seen = {who: Seen(results["runs"][who], parts) for who in starts}
     report, host = Report("network", "Networks"), results["host"]
     where = (f"In the lab, on {arguments.processors} emulated processors, a guest of as many: times are an emulator's and say nothing but as ratios within this run."
-             if host["lab"] else f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
+             if host["lab"] else this_machine(host))  # fmt: skip
     report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom -device virtio-net-device`, with `vhost=off` and "
                 f"`vhost=on`. The card is on a TAP interface, at whose other end are the sockets that the guest sends to. {medians_of(seen)} "
                 f"Interrupts are the guest's, exits KVM's, of the whole part.")  # fmt: skip

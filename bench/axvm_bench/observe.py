@@ -392,6 +392,11 @@ def watch_start(one, deadline, trace):
 # ---- disks ---------------------------------------------------------------------------------------------------------
 
 
+def load(module, *parameters):
+    """Loads a module of the lab's kernel; it may be there already."""
+    subprocess.run(["insmod", module, *parameters], check=False, stderr=subprocess.DEVNULL)
+
+
 def make_image(folder, job):
     """Makes the disk image; its path as the commands are to name it."""
     size, place = job["image"]["bytes"], folder
@@ -400,9 +405,7 @@ def make_image(folder, job):
         place = f"{STAGE}/disk"
         os.makedirs(place, exist_ok=True)
         for module in job["image"]["modules"]:
-            # The size is the memory disk's; what is loaded already or takes no such parameter does not mind.
-            subprocess.run(["insmod", module, *([f"rd_size={size // 1024 * 5 // 4}", "rd_nr=1"] if "brd" in module else [])],
-                           check=False, stderr=subprocess.DEVNULL)  # fmt: skip
+            load(module, *([f"rd_size={size // 1024 * 5 // 4}", "rd_nr=1"] if "brd" in module else []))
         subprocess.run(["mke2fs", "-q", "-t", "ext4", "-F", "/dev/ram0"], check=True)
         subprocess.run(["mount", "-t", "ext4", "/dev/ram0", place], check=True)
     with open(f"{place}/image", "wb") as file:
@@ -426,7 +429,7 @@ def make_network(network):
     what is to be kept for as long as the peer is to be there."""
     if os.environ.get("AXVM_LAB") == "1":
         for module in network["modules"]:
-            subprocess.run(["insmod", module], check=False, stderr=subprocess.DEVNULL)  # it may be there already
+            load(module)
     for device in network["devices"]:
         if not os.path.exists(device):
             sys.exit(f"observe: this machine has no {device}")

@@ -10,7 +10,7 @@ sooner or later: one that waits for another looks at its flag until its time is 
 import argparse
 
 from axvm_bench import guests, monitors
-from axvm_bench.lab import Lab, add_flags, medians_of
+from axvm_bench.lab import Lab, add_flags, medians_of, this_machine
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
@@ -134,7 +134,7 @@ def measure(report, arguments, counts, icount):
         where = ("In the lab, whose one emulated processor all virtual ones share: times are an emulator's and say nothing but as "
                  "ratios within this run, and no throughput can grow with the number of processors. Numbers of exits and wake-ups "
                  "are KVM's own." if host["lab"] else
-                 f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
+                 this_machine(host))  # fmt: skip
         report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom`. {arguments.rounds} rounds "
                     f"of {arguments.steps:,} steps, shared out among the processors, with a barrier after each. Both kernels have "
                     f"`mitigations=off tsc=nowatchdog`, for their processors differ. {medians_of(seen)} `{SHARED}` is `--cpu-use "

@@ -10,7 +10,7 @@ import os
 import sys
 
 from axvm_bench import guests, monitors
-from axvm_bench.lab import Lab, add_flags, medians_of
+from axvm_bench.lab import Lab, add_flags, medians_of, this_machine
 from axvm_bench.report import RESULTS, Report
 from axvm_bench.table import median, number, ratio
 
@@ -260,7 +260,7 @@ def main(argv=None):
         host = results["host"]
         emulated = "one emulated processor" if arguments.processors == 1 else f"{arguments.processors} emulated processors"
         where = (f"In the lab, on {emulated}: times are an emulator's and say nothing but as ratios within this run."
-                 if host["lab"] else f"On this machine: {host['model']}, {host['processors']} processors, Linux {host['kernel']}.")  # fmt: skip
+                 if host["lab"] else this_machine(host))  # fmt: skip
         report.text(f"{where} QEMU {monitors.qemu_version()}, `-M {monitors.MICROVM} -bios qboot.rom -device virtio-blk-device`, "
                     f"and with `pcie=on -device virtio-blk-pci`: with an "
                     f"iothread{', which does not poll where there is one processor,' if host['lab'] and arguments.processors == 1 else ''} and `aio=io_uring` "
